@@ -1,0 +1,7 @@
+/* Random numbers for jitter and identities, seeded from the kernel per thread. Not for secrets. */
+#pragma once
+
+#include <stdint.h>
+
+uint64_t random_u64(void);
+uint64_t random_below(uint64_t bound); /* 0 … bound - 1; 0 when bound is 0 */
