@@ -15,6 +15,8 @@ if [ -z "${FERRY_CACHE:-}" ]; then
 fi
 # shellcheck disable=SC2034
 KAFKA_LIBS=$FERRY_CACHE/kafka-$KAFKA_VERSION/libs
+# Kafka's jars, and the logger that they leave to the reader's choice.
+kafka_is_in() { [ -e "$1/kafka_2.13-$KAFKA_VERSION.jar" ] && compgen -G "$1/slf4j-reload4j-*.jar" >/dev/null; }
 
 SELF=${0##*/}
 say() { printf '%s: %s\n' "$SELF" "$*"; }
