@@ -93,7 +93,9 @@ FERRY_CFLAGS := -std=c11 $(OPTIMISE) -g $(WARNINGS) $(HARDEN_CFLAGS) $(SANITIZE)
 FERRY_LDFLAGS := $(HARDEN_LDFLAGS) $(SANITIZE) -pthread -rdynamic -Wl,--as-needed
 FERRY_LIBS := $(PKG_LIBS) -lm
 COMPILE = $(CC) $(FERRY_CPPFLAGS) $(CPPFLAGS) $(FERRY_CFLAGS) $(CFLAGS)
-LINK = $(CC) $(FERRY_LDFLAGS) $(CFLAGS) $(LDFLAGS)
+# Results appear whole, by a rename: two makes at once then do no harm, nor does relinking what runs.
+link = $(CC) $(FERRY_LDFLAGS) $(CFLAGS) $(LDFLAGS) $(1) -o $@.$$$$
+moved = && mv -f $@.$$$$ $@ || { rm -f $@.$$$$; exit 1; }
 
 # ---- what is built
 
@@ -141,7 +143,7 @@ $(TEST_OBJECTS): TEST_FLAGS = -Itests $(CHECK_CFLAGS)
 $(B)/obj/%.o: %.c $(FLAGS_STAMP)
 	@mkdir -p $(@D)
 	@echo "  CC    $(if $(VARIANT),[$(VARIANT)] )$<"
-	$(Q)$(COMPILE) $(TEST_FLAGS) $(VERSION_FLAG) -MMD -MP -MF $(@:.o=.d) -MT $@ -c $< -o $@
+	$(Q)$(COMPILE) $(TEST_FLAGS) $(VERSION_FLAG) -MMD -MP -MF $(@:.o=.d) -MT $@ -c $< -o $@.$$$$ $(moved)
 
 # The list is kept so that a removed source leaves the library too.
 $(B)/libferry.list: FORCE
@@ -149,29 +151,29 @@ $(B)/libferry.list: FORCE
 
 $(LIB): $(call objects,$(LIB_SRC)) $(B)/libferry.list
 	@echo "  AR    $@"
-	$(Q)rm -f $@.new && $(AR) rcs $@.new $(filter %.o,$^) && mv -f $@.new $@
+	$(Q)$(AR) rcs $@.$$$$ $(filter %.o,$^) $(moved)
 
 $(B)/bin/ferryd: $(call objects,$(MAIN_SRC)) $(LIB)
 $(B)/bin/ferryctl: $(call objects,$(CTL_SRC)) $(LIB)
 $(B)/bin/ferryd $(B)/bin/ferryctl:
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
-	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIB) $(FERRY_LIBS)
+	$(Q)$(call link,) $(filter %.o,$^) $(LIB) $(FERRY_LIBS) $(moved)
 
 $(UNIT) $(PROPERTY): $(B)/tests/%: $(B)/obj/tests/%.o $(call objects,$(SUPPORT_SRC)) $(LIB)
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
-	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIB) $(CHECK_LIBS) $(FERRY_LIBS)
+	$(Q)$(call link,) $(filter %.o,$^) $(LIB) $(CHECK_LIBS) $(FERRY_LIBS) $(moved)
 
 $(BENCHES): $(B)/bench/%: $(B)/obj/tests/bench/%.o $(LIB)
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
-	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIB) $(FERRY_LIBS)
+	$(Q)$(call link,) $(filter %.o,$^) $(LIB) $(FERRY_LIBS) $(moved)
 
 $(FUZZERS): $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(LIB)
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
-	$(Q)$(LINK) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(LIB) $(FERRY_LIBS)
+	$(Q)$(call link,-fsanitize=fuzzer) $(filter %.o,$^) $(LIB) $(FERRY_LIBS) $(moved)
 
 # Objects of test programs are no mere steps on the way.
 .SECONDARY:
@@ -207,13 +209,13 @@ bench: bench-build  ## benchmarks (tests/bench/run)
 
 .PHONY: integration demo check setup brokers brokers-stop
 integration: build  ## pytest against real brokers (PYTEST="-k name -x" adds arguments)
-	@scripts/integration $(PYTEST)
+	@FERRY_BIN=$(abspath $(B)/bin) scripts/integration $(PYTEST)
 setup:  ## install what build, demo and tests need (as root)
 	@scripts/setup
 demo:  ## set up, build, and show messages crossing between the three brokers
 	@scripts/setup build run || [ $$? -eq 3 ]
 	+@$(MAKE) build
-	@scripts/demo
+	@FERRY_BIN=$(abspath $(B)/bin) scripts/demo
 check:  ## set up, build, and run every test; stops at the first stage that fails
 	+@MAKE='$(MAKE)' scripts/check
 brokers:  ## start private Redis, RabbitMQ and Kafka
