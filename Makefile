@@ -127,6 +127,8 @@ ifneq ($(HAVE_PACKAGES),yes)
 	@echo "make: 'scripts/setup build' installs all that the build needs (as root)" >&2
 	@exit 1
 endif
+	@command -v $(firstword $(CC)) >/dev/null || \
+		{ echo "make: no $(firstword $(CC)); 'scripts/setup build lint' installs the compilers (as root)" >&2; exit 1; }
 	$(call keep,$(FLAGS_TEXT))
 
 # Only who mentions the version is compiled again when it changes.
@@ -207,9 +209,11 @@ bench-build: $(PROGRAMS) $(BENCHES)
 bench: bench-build  ## benchmarks (tests/bench/run)
 	@tests/bench/run
 
-.PHONY: integration demo check setup brokers brokers-stop
+.PHONY: integration faults demo check setup brokers brokers-stop
 integration: build  ## pytest against real brokers (PYTEST="-k name -x" adds arguments)
 	@FERRY_BIN=$(abspath $(B)/bin) scripts/integration $(PYTEST)
+faults: build  ## the fault campaign (tests/faults/run)
+	@FERRY_BIN=$(abspath $(B)/bin) tests/faults/run $(FAULTS)
 setup:  ## install what build, demo and tests need (as root)
 	@scripts/setup
 demo:  ## set up, build, and show messages crossing between the three brokers
@@ -231,21 +235,27 @@ TIDY := $(patsubst %.c,$(B)/tidy/%.ok,$(ALL_SRC))
 
 .PHONY: lint lint-format lint-layers lint-scripts tidy format
 lint: lint-format lint-layers lint-scripts tidy  ## formatting, layers, shell scripts, clang-tidy
+need = @command -v $(1) >/dev/null || \
+	{ echo "make: no $(1); 'scripts/setup lint' installs it (as root)" >&2; exit 1; }
 lint-format:
+	$(call need,clang-format)
 	@$(if $(C_FILES),clang-format --dry-run -Werror $(C_FILES) && )echo "lint: $(words $(C_FILES)) files are formatted"
 lint-layers:
 	@scripts/lint-layers --self-test && scripts/lint-layers
 lint-scripts:
+	$(call need,shellcheck)
 	@grep -lE '^#!/bin/(ba)?sh' scripts/* .ci/* | xargs shellcheck -x -P scripts && echo "lint: shell scripts are clean"
 tidy: $(TIDY)
 # The object stands for every header that the source reads.
 $(B)/tidy/%.ok: $(B)/obj/%.o .clang-tidy
 	@mkdir -p $(@D)
+	$(call need,clang-tidy)
 	@echo "  TIDY  $*.c"
 	$(Q)clang-tidy --quiet $*.c -- -std=c11 $(FERRY_CPPFLAGS) -DFERRY_VERSION='"0"' 2>&1 | \
 		{ grep -vE '^[0-9]+ warnings? (generated|treated)|^Suppressed |^Use -' || true; } ; exit $${PIPESTATUS[0]}
 	@touch $@
 format:  ## format all C files in place
+	$(call need,clang-format)
 	$(if $(C_FILES),clang-format -i $(C_FILES))
 
 # ---- install
