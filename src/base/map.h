@@ -22,7 +22,8 @@ void *map64_remove(struct map64 *m, uint64_t key);          /* the value removed
 void map64_each(const struct map64 *m, void (*visit)(uint64_t key, void *value, void *arg), void *arg);
 
 struct strmap_slot {
-    char *key; /* owned by the map */
+    char *key; /* owned by the map; NUL-terminated, and may have NULs inside */
+    size_t len;
     uint64_t hash;
     void *value;
 };

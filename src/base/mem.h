@@ -7,6 +7,7 @@ void *mem_alloc(size_t size);               /* not cleared */
 void *mem_zero(size_t size);                /* cleared */
 void *mem_array(size_t count, size_t size); /* cleared; overflow-checked */
 void *mem_resize(void *p, size_t size);
+void *mem_resize_array(void *p, size_t count, size_t size); /* new elements not cleared; overflow-checked */
 void *mem_dup(const void *p, size_t size);
 char *mem_string(const char *s); /* NULL stays NULL */
 char *mem_string_n(const char *s, size_t len);
