@@ -26,4 +26,4 @@ bool engine_resume(struct engine *e, const char *route);
 /* Drains every route within grace_us, counts what is left as returned and logs it, closes; done gets how many source messages
  * were returned, then engine_free is allowed. */
 void engine_stop(struct engine *e, int64_t grace_us, void (*done)(void *arg, uint64_t returned), void *arg);
-void engine_free(struct engine *e);
+void engine_free(struct engine *e); /* routes have stopped; an answer that is still due is not given */
