@@ -8,6 +8,8 @@
 
 #include "base/buf.h"
 
+struct backing; /* message.h */
+
 enum header_type {
     HEADER_BYTES, /* text or binary, as it is */
     HEADER_NULL,  /* present without a value; value is NULL bytes */
@@ -59,8 +61,9 @@ bool header_type_parse(struct bytes name, enum header_type *out);
 
 #define HEADER_TYPES_NAME "ferry.types"
 /* The value of `ferry.types` for h, appended to out; false and nothing when h needs none. null_too: the destination cannot
- * hold a NULL value either. Names are percent-escaped for '=', ';', '%' and control bytes; the n-th (from 1) of a repeated name
- * is written NAME#n=TYPE. */
+ * hold a NULL value either (it writes an empty one). Names are percent-escaped for '=', ';', '#', '%' and control bytes; the n-th
+ * (from 1) of a repeated name is written NAME#n=TYPE. Headers that have an ordinary `ferry.types` need one more, even an empty
+ * one: a destination writes it last, and only the last is read back. */
 bool headers_types_write(const struct headers *h, bool null_too, struct buf *out);
 /* Applies and removes the `ferry.types` header, if there is one; returns h or its replacement. One that does not fit what
  * is there is left as an ordinary header. Takes the reference of h. */
