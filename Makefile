@@ -34,7 +34,7 @@ FERRY_VERSION := $(VERSION)$(if $(GIT_VERSION),+$(GIT_VERSION))
 
 DIRS ?= base config stats runtime message endpoint transform route admin daemon ctl
 ALL_SRC := $(sort $(wildcard $(foreach d,$(DIRS),src/$d/*.c src/$d/*/*.c)))
-CTL_SRC := $(filter src/ctl/%,$(ALL_SRC))
+CTL_SRC := $(filter src/ctl/main.c,$(ALL_SRC))
 MAIN_SRC := $(filter src/daemon/main.c,$(ALL_SRC))
 LIB_SRC := $(filter-out $(CTL_SRC) $(MAIN_SRC),$(ALL_SRC))
 

@@ -28,11 +28,13 @@ struct control {
     struct timer accept_again;
     const struct control_host *host;
     struct list clients; /* idle longest first */
+    struct list jobs;
     size_t count;
 };
 
 struct client;
 struct job { /* a request that is being run; outlives its client */
+    struct list node;
     struct request request;
     struct client *client; /* NULL: it has gone */
 };
@@ -111,12 +113,18 @@ static void client_answer(struct client *c, json_t *answer)
     client_write(c);
 }
 
+static void job_free(struct job *job)
+{
+    list_remove(&job->node);
+    json_decref(job->request.arguments);
+    free(job);
+}
+
 static void on_reply(struct request *request, json_t *answer)
 {
     struct job *job = CONTAINER_OF(request, struct job, request);
     struct client *c = job->client;
-    json_decref(request->arguments);
-    free(job);
+    job_free(job);
     if (!c) {
         json_decref(answer);
         return;
@@ -148,6 +156,7 @@ static void client_run(struct client *c, const char *line, size_t len)
         return;
     }
     struct job *job = mem_zero(sizeof *job);
+    list_push_back(&c->control->jobs, &job->node);
     job->client = c;
     job->request.host = c->control->host;
     job->request.arguments = arguments;
@@ -223,8 +232,7 @@ static bool make_room(struct control *control)
 {
     if (control->count < CLIENTS_MAX)
         return true;
-    LIST_EACH(&control->clients, node)
-    {
+    LIST_EACH(&control->clients, node) {
         struct client *c = LIST_ENTRY(node, struct client, node);
         if (!c->job) {
             client_close(c);
@@ -269,6 +277,7 @@ struct control *control_new(struct loop *loop, const char *path, const struct co
     c->loop = loop;
     c->host = host;
     list_init(&c->clients);
+    list_init(&c->jobs);
     timer_init(&c->accept_again, loop, on_accept_again, c);
     io_init(&c->io, loop, c->listener.fd, on_accept, c);
     io_want(&c->io, IO_READ);
@@ -279,9 +288,11 @@ void control_free(struct control *c)
 {
     if (!c)
         return;
-    LIST_EACH(&c->clients, node)
-    {
+    LIST_EACH(&c->clients, node) {
         client_close(LIST_ENTRY(node, struct client, node));
+    }
+    LIST_EACH(&c->jobs, node) {
+        job_free(LIST_ENTRY(node, struct job, node));
     }
     timer_close(&c->accept_again);
     io_close(&c->io);

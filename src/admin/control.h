@@ -7,5 +7,5 @@ struct control;
 
 /* Listens at path and serves host's commands on the loop until control_free. NULL: error says why. The host outlives it. */
 struct control *control_new(struct loop *loop, const char *path, const struct control_host *host, struct buf *error);
-/* Closes the socket and every client; NULL is allowed. Answers that commands still owe go nowhere. */
+/* Closes the socket and every client, forgets what the host has not answered: it must not answer any more. NULL is allowed. */
 void control_free(struct control *c);

@@ -234,8 +234,8 @@ static void finish(struct daemon *d)
 {
     keepalive_stop(&d->keepalive);
     signals_close(&d->signals);
-    control_free(d->control);
     engine_free(d->engine);
+    control_free(d->control); /* after the engine, which may still owe it reports */
     watchdog_free(d->watchdog);
     reload_free(d->reload);
     timer_close(&d->status_due);
