@@ -15,6 +15,9 @@ struct node {
     enum node_type type;
     struct mark mark;
     bool plain;       /* scalar: written without quotes, so that types may be read from it */
+    bool missing;     /* scalar: nothing is written where a value should be ("key:" and the line's end) */
+    bool flow;        /* list or map: written with [ ] or { } */
+    bool broken;      /* an error was told about it already: readers keep silent */
     bool secret;      /* scalar: some of it came from ${file:} or ${credential:}: masked wherever it is printed */
     const char *text; /* scalar, NUL-terminated, interpolated; len for one with NULs in it */
     size_t len;
@@ -30,12 +33,13 @@ struct document;
  * though a document is returned. Interpolation happens here: ${NAME}, ${NAME:-default}, ${file:PATH} (one trailing newline
  * cut), ${credential:NAME}; in values, once; "$${" is a literal "${". */
 struct document *document_read(const char *path, bool follow_include, struct diagnostics *d);
-/* The same from memory, for tests and the fuzzer; name stands for the file. */
+/* The same from memory, for tests, the fuzzer and defaults; name stands for the file (NULL: marks have none). An `include:`
+ * is left as it is. */
 struct document *document_parse(const char *name, struct bytes text, struct diagnostics *d);
 void document_free(struct document *doc); /* NULL is allowed */
 const struct node *document_root(const struct document *doc);
 
 /* The value of a key, NULL when absent or n is no map. */
 const struct node *node_get(const struct node *n, const char *key);
-const char *node_describe(
-    const struct node *n); /* "a list", "a map", "the text \"x\"" … for error messages; per-thread buffer */
+/* For error messages: "a list", "a map", "nothing", "a secret", or a text in quotes, cut when long. Per-thread buffer. */
+const char *node_describe(const struct node *n);

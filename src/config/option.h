@@ -48,6 +48,7 @@ struct string_list {
 };
 struct string_pair {
     char *name, *value;
+    bool typed; /* the value was written without quotes and reads as a number or as true or false */
     struct mark mark;
 };
 struct string_map {
@@ -80,13 +81,20 @@ extern const struct option_type OPTION_BOOL, /* bool: true, false */
 struct option_type {
     const char *name;     /* for the manual: "duration" */
     const char *expected; /* for errors: "a duration such as 200ms, 5s or 1h" */
-    /* Reads node into field; on an error says so in d (with the node's mark) and returns false. */
+    /* Reads node into field, which is zeroed; on an error says so in d (with the node's mark), leaves nothing to free and
+     * returns false. */
     bool (*read)(const struct option *o, const struct node *n, void *field, struct diagnostics *d);
     /* YAML flow text of the value, secrets as "********". */
     void (*print)(const struct option *o, const void *field, struct buf *out);
     bool (*equal)(const struct option *o, const void *a, const void *b);
     void (*free)(const struct option *o, void *field);
 };
+
+/* For the print of custom types: a text as it stands in the file, quoted where needed; what is known to be secret is masked.
+ * NULL prints nothing. */
+void option_print_text(const char *text, struct buf *out);
+/* What the row takes, for errors and the manual: its choices, or its type's `expected` and its bounds. */
+void option_print_bounds(const struct option *o, struct buf *out);
 
 /* Reads a map into settings (zeroed by the caller): defaults, then what is written, then what is required. Every problem is
  * told, none stops the reading. what: how errors name the map, "a redis stream source". Keys in known_elsewhere
@@ -95,7 +103,8 @@ void options_read(const struct option *table, const struct node *map, void *sett
                   const char *const *known_elsewhere, struct diagnostics *d);
 /* Only the defaults. */
 void options_defaults(const struct option *table, void *settings);
-/* "key: value" pairs that are not at their default (all: every one), as the body of a YAML flow or, with indent >= 0, block map. */
+/* "key: value" pairs that are not at their default (all: every one that has a value), as the body of a YAML flow or, with
+ * indent >= 0, block map: then a line each, indented so far. */
 void options_print(const struct option *table, const void *settings, int indent, bool all, struct buf *out);
 bool options_equal(const struct option *table, const void *a, const void *b);
 void options_free(const struct option *table, void *settings);
