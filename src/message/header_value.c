@@ -84,7 +84,7 @@ void header_write_f32(uint32_t bits, struct buf *out)
         return;
     }
     char text[32];
-    int precision = 6; /* what always survives; 9 always suffice */
+    int precision = bits & 0x7f800000 ? 6 : 1; /* any 6 digits survive, but for denormals; 9 always suffice */
     do
         snprintf(text, sizeof(text), "%.*g", precision, (double)f32_of(bits));
     while (strtof(text, NULL) != f32_of(bits) && precision++ < 9);
@@ -100,7 +100,7 @@ void header_write_f64(uint64_t bits, struct buf *out)
         return;
     }
     char text[40];
-    int precision = 15;
+    int precision = bits & UINT64_C(0x7ff0000000000000) ? 15 : 1;
     do
         snprintf(text, sizeof(text), "%.*g", precision, f64_of(bits));
     while (strtod(text, NULL) != f64_of(bits) && precision++ < 17);

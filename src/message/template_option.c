@@ -3,7 +3,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
-#include "message/header_value.h"
+#include "config/scalar.h"
 
 static bool read_template(const struct option *o, const struct node *n, void *field, struct diagnostics *d)
 {
@@ -31,7 +31,6 @@ static bool read_template(const struct option *o, const struct node *n, void *fi
     return true;
 }
 
-/* A double-quoted scalar that reads back as the same text: "${" must not be interpolated again. */
 static void print_template(const struct option *o, const void *field, struct buf *out)
 {
     (void)o;
@@ -40,13 +39,7 @@ static void print_template(const struct option *o, const void *field, struct buf
         buf_append_string(out, "null");
         return;
     }
-    CLEANUP(buf_free) struct buf text = BUF_EMPTY;
-    for (const char *s = template_text(t); *s; s++) {
-        if (s[0] == '$' && s[1] == '{')
-            buf_append_byte(&text, '$');
-        buf_append_byte(&text, (uint8_t)*s);
-    }
-    json_write_string(buf_bytes(&text), out);
+    yaml_print(bytes_of_string(template_text(t)), true, out);
 }
 
 static bool equal_template(const struct option *o, const void *a, const void *b)

@@ -102,9 +102,11 @@ bool template_render(const struct template *t, const struct message *m, struct b
 
 bool template_peek(const struct template *t, const struct message *m, struct bytes *value)
 {
-    if (t->count != 1) {
+    if (t->count > 1)
+        return false;
+    if (t->count == 0) {
         *value = BYTES_LITERAL("");
-        return t->count == 0;
+        return true;
     }
     const struct part *p = &t->parts[0];
     if (p->kind == PART_JSON || p->kind == PART_HEADERS)
