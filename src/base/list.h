@@ -45,6 +45,12 @@ static inline struct list *list_pop_front(struct list *l) /* NULL when empty */
     list_remove(node);
     return node;
 }
+static inline void list_move(struct list *to,
+                             struct list *from) /* all of from, which is empty after; to is overwritten */
+{
+    list_insert_before(from, to);
+    list_remove(from);
+}
 #define LIST_ENTRY(node, type, member) ((type *)((char *)(node)-offsetof(type, member)))
 /* The body may remove the node it is at. */
 #define LIST_EACH(l, node)                                                      \

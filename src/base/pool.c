@@ -112,7 +112,7 @@ void pool_free(struct pool *p)
     if (!p)
         return;
     LIST_EACH(&p->all, node)
-    slab_free(p, LIST_ENTRY(node, struct slab, all));
+        slab_free(p, LIST_ENTRY(node, struct slab, all));
     free(p);
 }
 
@@ -161,8 +161,7 @@ size_t pool_used(const struct pool *p)
 void pool_each(struct pool *p, void (*visit)(void *object, void *arg), void *arg)
 {
     p->visiting = true;
-    LIST_EACH(&p->all, node)
-    {
+    LIST_EACH(&p->all, node) {
         struct slab *s = LIST_ENTRY(node, struct slab, all);
         for (size_t word = 0; word < MAX_OBJECTS / 64; word++)
             for (uint64_t left = s->in_use[word]; left; left &= left - 1)

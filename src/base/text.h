@@ -3,8 +3,8 @@
 
 #include "base/buf.h"
 
-/* The nearest of names (NULL-terminated) to word, within a third of its length in edits (one for words of two letters and
- * more), where letter case costs nothing and swapping two neighbours is one edit; NULL when none is near. */
+/* The nearest of names (NULL-terminated) to word, within a third of its length in edits (but one edit in a word of
+ * two letters), where letter case costs nothing and swapping two neighbours is one edit; NULL when none is near. */
 const char *text_nearest(const char *word, const char *const *names);
 /* "1536MiB", "200ms", "90m": the shortest exact text of a size in bytes (GiB MiB KiB GB MB, none) or a duration in
  * microseconds (d h m s ms us) that the configuration reader reads back as the same value. */

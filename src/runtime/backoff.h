@@ -1,5 +1,5 @@
-/* Full-jitter exponential backoff: random(0, min(cap, base * 2^n)), but at least floor (so that a retry is never a busy
- * loop). Pure. */
+/* Full-jitter exponential backoff: random(0, min(cap, base * 2^n)), but at least a tenth of base and 1 ms (so that a retry
+ * is never a busy loop). Pure but for the random number. */
 #pragma once
 
 #include <stdint.h>

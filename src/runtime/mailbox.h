@@ -13,5 +13,6 @@ struct mailbox;
 
 struct mailbox *mailbox_new(struct loop *l);             /* the loop's thread, or before it runs */
 void mailbox_post(struct mailbox *m, struct mail *mail); /* any thread; order of one poster is kept */
-/* The loop's thread, when no thread posts any more: delivers what is left, then frees. NULL is allowed. */
+/* The loop's thread, when no thread posts any more: delivers what is left, then frees. May be called by deliver. NULL is
+ * allowed. */
 void mailbox_free(struct mailbox *m);
