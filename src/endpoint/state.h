@@ -26,9 +26,15 @@ struct endpoint_status {
     uint64_t unsettled;    /* sources: outcomes told by settle that the broker was not yet told or has not confirmed */
     uint64_t gaps;         /* redis channel, pattern: reconnects during which messages may have been missed */
     uint64_t no_receivers; /* redis channel sink: PUBLISH that nobody heard */
+
+    /* endpoint_status_set's own: what was logged last. */
+    enum endpoint_state logged_state;
+    uint64_t logged_reason; /* its hash */
+    int64_t logged_us;
 };
 
 /* Sets state and reason; logs "old -> new: reason" under subject once per change, and keeps since_us while the state stays.
- * True when something changed. A repeated DOWN with another reason logs at most once in 10 s. */
+ * True when something changed. format may be NULL: no reason. A repeated state with another reason (DOWN, CONNECTING, DOWN
+ * counts as repeated) logs at most once in 10 s. */
 bool endpoint_status_set(struct endpoint_status *st, const char *subject, enum endpoint_state s, const char *format,
                          ...) __attribute__((format(printf, 4, 5)));
