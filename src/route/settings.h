@@ -57,5 +57,16 @@ void settings_unref(struct settings *s); /* NULL is allowed */
 void settings_print(const struct settings *s, struct buf *out);
 /* Same endpoints, options, connections, order: a reload leaves such a route alone. */
 bool route_settings_equal(const struct route_settings *a, const struct route_settings *b);
+/* One table of the reference: where its keys stand, and what for. */
+struct settings_section {
+    const char *heading; /* of a group of sections, "Sources"; NULL: the same as before */
+    const char *title;   /* "redis stream"; NULL: the heading's own */
+    const char *shape;   /* how it looks in the file: "from: { redis: NAME, stream: … }"; NULL: nothing to show */
+    const char *help;    /* sentences */
+    const struct option *table; /* NULL: none */
+    const struct option *keys;  /* more keys of the same map; NULL: none */
+};
+/* Every section in the reference's order; all of it is valid during the call only. */
+void settings_each_section(void (*visit)(void *arg, const struct settings_section *section), void *arg);
 /* The reference of every key, from the option tables: troff for ferry.yaml(5) (markdown: for docs/). */
 void settings_reference(bool markdown, struct buf *out);
