@@ -269,6 +269,8 @@ mandir ?= $(prefix)/share/man
 docdir ?= $(prefix)/share/doc/ferryd
 sysconfdir ?= $(if $(filter /usr,$(prefix)),/etc,$(prefix)/etc)
 unitdir ?= $(prefix)/lib/systemd/system
+sysusersdir ?= $(prefix)/lib/sysusers.d
+tmpfilesdir ?= $(prefix)/lib/tmpfiles.d
 INSTALL ?= install
 
 MAN := $(wildcard man/*.[1-8])
@@ -288,9 +290,10 @@ define put_man
 		chmod 644 $(DESTDIR)$(call man_path,$(1)) && echo "  INSTALL $(DESTDIR)$(call man_path,$(1))"
 
 endef
-define put_unit
-	@$(INSTALL) -d $(DESTDIR)$(unitdir) && sed $(PLACES) $(1) >$(DESTDIR)$(unitdir)/$(notdir $(1)) && \
-		chmod 644 $(DESTDIR)$(unitdir)/$(notdir $(1)) && echo "  INSTALL $(DESTDIR)$(unitdir)/$(notdir $(1))"
+# What names other installed files: $(1) becomes $(2), with the places filled in.
+define put_placed
+	@$(INSTALL) -d $(DESTDIR)$(dir $(2)) && sed $(PLACES) $(1) >$(DESTDIR)$(2) && chmod 644 $(DESTDIR)$(2) && \
+		echo "  INSTALL $(DESTDIR)$(2)"
 
 endef
 # A configuration that is there is its owner's.
@@ -306,7 +309,9 @@ install: build  ## install under prefix (/usr/local); DESTDIR= stages
 	$(if $(MAIN_SRC),$(call put,755,$(B)/bin/ferryd,$(sbindir)/ferryd))
 	$(if $(CTL_SRC),$(call put,755,$(B)/bin/ferryctl,$(bindir)/ferryctl))
 	$(foreach f,$(MAN),$(call put_man,$f))
-	$(foreach f,$(UNITS),$(call put_unit,$f))
+	$(foreach f,$(UNITS),$(call put_placed,$f,$(unitdir)/$(notdir $f)))
+	$(call put_placed,systemd/ferryd.sysusers,$(sysusersdir)/ferryd.conf)
+	$(call put_placed,systemd/ferryd.tmpfiles,$(tmpfilesdir)/ferryd.conf)
 	$(foreach f,$(CONF),$(call put_conf,$f))
 	$(foreach f,$(EXAMPLES),$(call put,644,$f,$(docdir)/examples/$(notdir $f)))
 	$(foreach f,$(HEADERS),$(call put,644,$f,$(includedir)/ferry/$(notdir $f)))
@@ -315,6 +320,7 @@ uninstall:  ## remove what install put there, except the configuration
 	rm -f $(DESTDIR)$(sbindir)/ferryd $(DESTDIR)$(bindir)/ferryctl \
 		$(foreach f,$(MAN),$(DESTDIR)$(call man_path,$f)) \
 		$(foreach f,$(UNITS),$(DESTDIR)$(unitdir)/$(notdir $f)) \
+		$(DESTDIR)$(sysusersdir)/ferryd.conf $(DESTDIR)$(tmpfilesdir)/ferryd.conf \
 		$(foreach f,$(EXAMPLES),$(DESTDIR)$(docdir)/examples/$(notdir $f)) \
 		$(foreach f,$(HEADERS),$(DESTDIR)$(includedir)/ferry/$(notdir $f))
 
