@@ -101,6 +101,7 @@ moved = && mv -f $@.$$$$ $@ || { rm -f $@.$$$$; exit 1; }
 
 objects = $(patsubst %.c,$(B)/obj/%.o,$(1))
 LIB := $(B)/libferry.a
+SUPPORT := $(B)/libsupport.a
 PROGRAMS := $(if $(MAIN_SRC),$(B)/bin/ferryd) $(if $(CTL_SRC),$(B)/bin/ferryctl)
 UNIT := $(patsubst tests/%.c,$(B)/tests/%,$(UNIT_SRC))
 PROPERTY := $(patsubst tests/%.c,$(B)/tests/%,$(PROPERTY_SRC))
@@ -162,10 +163,15 @@ $(B)/bin/ferryd $(B)/bin/ferryctl:
 	@echo "  LINK  $@"
 	$(Q)$(call link,) $(filter %.o,$^) $(LIB) $(FERRY_LIBS) $(moved)
 
-$(UNIT) $(PROPERTY): $(B)/tests/%: $(B)/obj/tests/%.o $(call objects,$(SUPPORT_SRC)) $(LIB)
+# An archive, so that a test takes only the support that it uses, and DIRS may leave out what the rest needs.
+$(SUPPORT): $(call objects,$(SUPPORT_SRC))
+	@echo "  AR    $@"
+	$(Q)$(AR) rcs $@.$$$$ $(filter %.o,$^) $(moved)
+
+$(UNIT) $(PROPERTY): $(B)/tests/%: $(B)/obj/tests/%.o $(SUPPORT) $(LIB)
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
-	$(Q)$(call link,) $(filter %.o,$^) $(LIB) $(CHECK_LIBS) $(FERRY_LIBS) $(moved)
+	$(Q)$(call link,) $(filter %.o,$^) $(SUPPORT) $(LIB) $(CHECK_LIBS) $(FERRY_LIBS) $(moved)
 
 $(BENCHES): $(B)/bench/%: $(B)/obj/tests/bench/%.o $(LIB)
 	@mkdir -p $(@D)
