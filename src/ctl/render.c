@@ -66,7 +66,8 @@ static void cell_state(struct table *t, const char *state)
 
 static void endpoint_name(const json_t *endpoint, struct buf *out)
 {
-    buf_printf(out, "%s %s", text(endpoint, "kind"), text(endpoint, "target"));
+    const char *target = text(endpoint, "target");
+    buf_printf(out, "%s%s%s", text(endpoint, "kind"), *target ? " " : "", target);
 }
 
 /* "redis stream orders -> kafka topic orders, rabbitmq queue audit" */
@@ -80,9 +81,16 @@ static void route_way(const json_t *route, struct buf *out)
     }
 }
 
-static bool is_told(const json_t *route, const char *reason)
+/* What an endpoint says beyond what its route said already. */
+static void endpoint_note(struct table *t, const json_t *route, const char *what, const json_t *endpoint)
 {
-    return !*reason || strcmp(reason, text(route, "reason")) == 0;
+    const char *state = text(endpoint, "state"), *reason = text(endpoint, "reason");
+    if (!*reason || strcmp(state, "idle") == 0 || strstr(text(route, "reason"), reason))
+        return;
+    struct buf name = BUF_EMPTY;
+    endpoint_name(endpoint, &name);
+    table_note(t, state_tone(state), "%s %s: %s: %s", what, buf_string(&name), state, reason);
+    buf_free(&name);
 }
 
 /* Why a route does not run, or is held; what its endpoints say where that is something else. */
@@ -96,14 +104,9 @@ static void route_notes(struct table *t, const json_t *route)
         table_note(t, TONE_WARN, "held at %s", text(route, "held_at"));
     if (!flag(route, "accounted"))
         table_note(t, TONE_BAD, "its counters do not add up: this is a bug in ferryd");
-    if (!is_told(route, text(from, "reason")))
-        table_note(t, state_tone(text(from, "state")), "from: %s: %s", text(from, "state"), text(from, "reason"));
-    for (size_t i = 0; i < json_array_size(to); i++) {
-        const json_t *sink = json_array_get(to, i);
-        if (!is_told(route, text(sink, "reason")))
-            table_note(t, state_tone(text(sink, "state")), "to %s %s: %s: %s", text(sink, "kind"), text(sink, "target"),
-                       text(sink, "state"), text(sink, "reason"));
-    }
+    endpoint_note(t, route, "from", from);
+    for (size_t i = 0; i < json_array_size(to); i++)
+        endpoint_note(t, route, "to", json_array_get(to, i));
 }
 
 static void incomplete(const json_t *answer, bool colour, struct buf *out)

@@ -103,8 +103,11 @@ static void print_cell(const struct table *t, const struct cell *cell, size_t co
     pad(out, right ? blank : 0);
     print_toned(out, colour, cell->tone, cell->text);
     pad(out, last ? 0 : GAP + (right ? 0 : blank));
-    if (last)
-        buf_append_byte(out, '\n');
+    if (!last)
+        return;
+    while (out->data[out->len - 1] == ' ') /* of empty cells; the line of titles is never empty */
+        out->data[--out->len] = 0;
+    buf_append_byte(out, '\n');
 }
 
 static void measure(const struct table *t, size_t *widths)

@@ -50,12 +50,20 @@ void log_diagnostics(const struct diagnostics *d)
     buf_free(&text);
 }
 
+static void describe_endpoint(const char *kind, const char *target, struct buf *out)
+{
+    buf_printf(out, "%s%s%s", kind, *target ? " " : "", target);
+}
+
 void describe_route(const struct route_settings *r, struct buf *out)
 {
     static const char *const orders[] = { [ORDER_NONE] = "none", [ORDER_KEY] = "key", [ORDER_STRICT] = "strict" };
-    buf_printf(out, "from %s %s to ", r->from.source->name, r->from.source->target(r->from.settings));
-    for (size_t i = 0; i < r->to_count; i++)
-        buf_printf(out, "%s%s %s", i ? " and " : "", r->to[i].sink->name, r->to[i].sink->target(r->to[i].settings));
+    buf_append_string(out, "from ");
+    describe_endpoint(r->from.source->name, r->from.source->target(r->from.settings), out);
+    for (size_t i = 0; i < r->to_count; i++) {
+        buf_append_string(out, i ? " and " : " to ");
+        describe_endpoint(r->to[i].sink->name, r->to[i].sink->target(r->to[i].settings), out);
+    }
     buf_printf(out, ", order %s, %s", orders[r->order], r->guarantee);
     if (r->instances > 1)
         buf_printf(out, ", %" PRId64 " instances", r->instances);
