@@ -52,6 +52,11 @@ static size_t file_index(struct diagnostics *d, const char *file)
     return d->file_count++;
 }
 
+void diagnostics_file(struct diagnostics *d, const char *file)
+{
+    file_index(d, file);
+}
+
 /* A node behind several aliases is read several times: its problem is told once. */
 static bool is_told(const struct diagnostics *d, const struct entry *e)
 {

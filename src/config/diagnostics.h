@@ -14,6 +14,8 @@ struct diagnostics;
 
 struct diagnostics *diagnostics_new(void);
 void diagnostics_free(struct diagnostics *d);
+/* Files are printed in the order in which they were first named, by this or by an error. */
+void diagnostics_file(struct diagnostics *d, const char *file);
 /* One sentence: what was found, what was expected; a suggestion last where there is one: 'unknown key "strem" in a redis
  * source; did you mean "stream"?' Never a secret's value. */
 void diagnostics_error(struct diagnostics *d, struct mark at, const char *format, ...)

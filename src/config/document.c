@@ -109,6 +109,14 @@ const struct node *node_get(const struct node *n, const char *key)
     return NULL;
 }
 
+bool node_lost_some(const struct node *n)
+{
+    bool lost = n->broken;
+    for (size_t i = 0; n->type == NODE_MAP && i < n->count; i++)
+        lost = lost || node_is_lost(n->pairs[i].value);
+    return lost;
+}
+
 const char *node_describe(const struct node *n)
 {
     static _Thread_local char text[160];

@@ -17,7 +17,7 @@ struct node {
     bool plain;       /* scalar: written without quotes, so that types may be read from it */
     bool missing;     /* scalar: nothing is written where a value should be ("key:" and the line's end) */
     bool flow;        /* list or map: written with [ ] or { } */
-    bool broken;      /* an error was told about it already: readers keep silent */
+    bool broken;      /* an error was told about it already: a scalar says nothing, a map may lack keys */
     bool secret;      /* scalar: some of it came from ${file:} or ${credential:}: masked wherever it is printed */
     const char *text; /* scalar, NUL-terminated, interpolated; len for one with NULs in it */
     size_t len;
@@ -38,6 +38,14 @@ struct document *document_read(const char *path, bool follow_include, struct dia
 struct document *document_parse(const char *name, struct bytes text, struct diagnostics *d);
 void document_free(struct document *doc); /* NULL is allowed */
 const struct node *document_root(const struct document *doc);
+
+/* What stood here could not be read, which was told: readers keep silent. */
+static inline bool node_is_lost(const struct node *n)
+{
+    return n->broken && n->type == NODE_SCALAR;
+}
+/* n is a map that lost a key or a value: what checks it as a whole would tell of a consequence. */
+bool node_lost_some(const struct node *n);
 
 /* The value of a key, NULL when absent or n is no map. */
 const struct node *node_get(const struct node *n, const char *key);

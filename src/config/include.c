@@ -48,7 +48,7 @@ static struct node *joined(struct inclusion *in, const struct node *old, const s
 static void add_section(struct inclusion *in, const struct node *key, const struct node *value)
 {
     struct node *root = in->doc->root;
-    if (value->broken)
+    if (node_is_lost(value))
         return;
     if (value->type != NODE_MAP) {
         diagnostics_error(in->d, value->mark, "%s: expected a map of names, found %s", key->text, node_describe(value));
@@ -79,7 +79,7 @@ static void add_file(struct inclusion *in, const char *path)
         return;
     }
     const struct node *root = yaml_read(in->doc, name, buf_bytes(&text), in->d);
-    if (!root || root->broken)
+    if (!root || node_is_lost(root))
         return;
     if (root->type != NODE_MAP) {
         diagnostics_error(in->d, root->mark, "expected a map with \"connections\" or \"routes\", found %s",
@@ -108,7 +108,7 @@ static bool is_same_file(const char *a, const char *b)
 
 static void add_pattern(struct inclusion *in, const struct node *n)
 {
-    if (n->broken)
+    if (node_is_lost(n))
         return;
     if (n->type != NODE_SCALAR || !n->len) {
         diagnostics_error(in->d, n->mark, "include: expected a path such as conf.d/*.yaml, found %s", node_describe(n));
@@ -136,7 +136,7 @@ void document_include(struct document *doc, const char *path, struct diagnostics
 {
     struct inclusion in = { doc, path, d };
     const struct node *include = node_get(doc->root, "include");
-    if (!include || include->broken)
+    if (!include || node_is_lost(include))
         return;
     if (include->type == NODE_LIST)
         for (size_t i = 0; i < include->count; i++)

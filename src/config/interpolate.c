@@ -104,7 +104,7 @@ static bool expand(struct expansion *x, struct bytes inside)
 bool interpolate(struct bytes text, struct mark at, struct buf *out, bool *secret, struct diagnostics *d)
 {
     struct expansion x = { at, out, secret, d };
-    bool ok = true;
+    bool ok = true, expanded = false;
     const uint8_t *end = text.data + text.len;
     for (const uint8_t *p = text.data; p < end;) {
         size_t left = (size_t)(end - p);
@@ -124,12 +124,13 @@ bool interpolate(struct bytes text, struct mark at, struct buf *out, bool *secre
                 return false;
             }
             ok = expand(&x, bytes_of(p + 2, (size_t)(close - p - 2))) && ok;
+            expanded = true;
             p = close + 1;
         } else {
             buf_append_byte(out, *p++);
         }
     }
-    if (ok && (memchr(buf_string(out), 0, out->len) || !text_is_utf8(buf_bytes(out)))) {
+    if (ok && expanded && (memchr(buf_string(out), 0, out->len) || !text_is_utf8(buf_bytes(out)))) {
         diagnostics_error(d, at, "what was put in for a \"${\" is not a text in UTF-8");
         return false;
     }

@@ -122,13 +122,13 @@ void options_read(const struct option *table, const struct node *map, void *sett
                   const char *const *known_elsewhere, struct diagnostics *d)
 {
     bool is_map = map->type == NODE_MAP;
-    if (!is_map && !map->broken)
+    if (!is_map && !node_is_lost(map))
         diagnostics_error(d, map->mark, "%s: expected a map, found %s", what, node_describe(map));
     for (const struct option *o = table; o->name; o++) {
         const struct node *value = node_get(map, o->name);
         if (!value)
             set_default(o, settings);
-        else if (!value->broken)
+        else if (!node_is_lost(value))
             o->type->read(o, value, field_of(o, settings), d);
         if (!value && o->required && is_map && !map->broken)
             diagnostics_error(d, map->mark, "%s needs \"%s\": %s", what, o->name, o->help);

@@ -20,7 +20,7 @@ static char *read_text(const struct option *o, const struct node *n, struct diag
 {
     struct option text = { .name = o->name, .type = &OPTION_STRING };
     char *value = NULL;
-    if (!n->broken)
+    if (!node_is_lost(n))
         OPTION_STRING.read(&text, n, &value, d);
     return value;
 }
@@ -267,7 +267,7 @@ static bool read_groups(const struct option *o, const struct node *n, void *fiel
     if (n->count)
         g.items = mem_array(n->count, o->group_size);
     for (size_t i = 0; i < n->count; i++)
-        if (!n->items[i]->broken)
+        if (!node_is_lost(n->items[i]))
             ok = read_group(o, n->items[i], group_at(o, &g, i), d) && ok;
     if (ok)
         *(struct groups *)field = g;

@@ -387,7 +387,7 @@ void option_print_bounds(const struct option *o, struct buf *out)
     buf_append_string(out, o->type->expected);
     if (!has_bounds(o))
         return;
-    buf_append_string(out, " from ");
+    buf_append_string(out, o->type == &OPTION_INT ? " from " : ", from ");
     print_bound(o, o->min, out);
     buf_append_string(out, " to ");
     print_bound(o, o->max, out);

@@ -51,7 +51,7 @@ bool yaml_is_typed(const char *text)
 /* Plain is only what no YAML reader could take for anything else. */
 static bool may_be_plain(struct bytes s)
 {
-    static const char first[] = "_./", later[] = "_./+@%=^~-:";
+    static const char first[] = "_./", later[] = "_./+@%=^~*-:";
     if (!s.len || (!isalnum(s.data[0]) && !memchr(first, s.data[0], sizeof first - 1) && s.data[0] != '-'))
         return false;
     /* A minus may begin a number only: alone, or before a space, it begins a list. */

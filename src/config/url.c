@@ -52,7 +52,7 @@ static const char *split_host(const char *from, const char *to, struct parts *p)
         if (colon)
             host_end = colon;
         p->host = between(from, host_end);
-        if (p->host.len && memchr(p->host.data, ',', p->host.len))
+        if (from < to && memchr(from, ',', (size_t)(to - from)))
             return "a url names one host; name several in \"hosts\"";
     }
     if (host_end < to)

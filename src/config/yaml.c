@@ -31,16 +31,18 @@ static struct node *broken(struct reader *r, struct mark at)
     return n;
 }
 
-static void check_tag(struct reader *r, const yaml_node_t *y)
+static bool check_tag(struct reader *r, const yaml_node_t *y)
 {
     static const char *const usual[] = {
         [YAML_SCALAR_NODE] = YAML_STR_TAG,
         [YAML_SEQUENCE_NODE] = YAML_SEQ_TAG,
         [YAML_MAPPING_NODE] = YAML_MAP_TAG,
     };
-    if (y->tag && strcmp((const char *)y->tag, usual[y->type]) != 0)
-        diagnostics_error(r->d, yaml_mark(&r->text, y->start_mark),
-                          "found a tag, which has no meaning here; if the value begins with \"!\", quote this value");
+    if (!y->tag || strcmp((const char *)y->tag, usual[y->type]) == 0)
+        return true;
+    diagnostics_error(r->d, yaml_mark(&r->text, y->start_mark),
+                      "found a tag, which has no meaning here; if the value begins with \"!\", quote this value");
+    return false;
 }
 
 static struct node *read_scalar(struct reader *r, const yaml_node_t *y, struct mark at)
@@ -73,7 +75,7 @@ static struct node *read_list(struct reader *r, const yaml_node_t *y, struct mar
     return n;
 }
 
-/* NULL, after telling, when the key is no text. Keys are copies of their own: they are not interpolated. */
+/* NULL, after telling, when the key is no name. Keys are copies of their own: they are not interpolated. */
 static struct node *read_key(struct reader *r, const yaml_node_t *map, const yaml_node_t *y)
 {
     struct mark at = yaml_mark(&r->text, y->start_mark);
@@ -93,7 +95,8 @@ static struct node *read_key(struct reader *r, const yaml_node_t *map, const yam
         }
         return NULL;
     }
-    check_tag(r, y);
+    if (!check_tag(r, y))
+        return NULL;
     struct node *key = document_node(r->doc, NODE_SCALAR, at);
     key->len = y->data.scalar.length;
     key->text = document_keep(r->doc, mem_string_n((const char *)y->data.scalar.value, key->len));
@@ -112,23 +115,20 @@ static bool explain_missing(struct reader *r, const yaml_node_t *map, const yaml
     const char *after = yaml_at(&r->text, key->end_mark);
     after += strspn(after, " \t");
     struct mark at = yaml_mark(&r->text, key->start_mark);
-    CLEANUP(buf_free) struct buf shown = BUF_EMPTY;
-    text_escape(&shown, bytes_of(key->data.scalar.value, key->data.scalar.length), 60);
     *drop = map->data.mapping.style == YAML_FLOW_MAPPING_STYLE && *after != ':';
-    if (*drop) {
+    if (*drop) { /* its text is not shown: it may be the rest of a password */
         diagnostics_error(
             r->d, at,
-            "\"%s\" has no \":\" and no value: inside { } a comma ends a value and begins another key; if it is "
-            "the end of the value before it, quote this value, comma and all",
-            buf_string(&shown));
+            "found a key without \":\" and value; inside { } a comma ends a value and begins a key: where it is "
+            "part of a value, quote this value");
         return true;
     }
     if (*after == ':')
         after += 1 + strspn(after + 1, " \t");
     if (*after != '#')
         return false;
-    diagnostics_error(r->d, at, "\"%s\" has no value: what begins with \"#\" is a comment; quote this value",
-                      buf_string(&shown));
+    diagnostics_error(r->d, at,
+                      "the key has no value, what begins with \"#\" is a comment; if it is meant, quote this value");
     return true;
 }
 
@@ -178,7 +178,8 @@ static struct node *read_map(struct reader *r, const yaml_node_t *y, struct mark
             made->height = child->height + 1;
     }
     strmap_free(&seen);
-    return n;
+    /* "{{ x }}", and whatever else has no name in it, is no map that anybody meant. */
+    return n->broken && !n->count ? broken(r, at) : n;
 }
 
 static void tell_depth(struct reader *r, struct mark at)
@@ -203,8 +204,9 @@ static struct node *read_node(struct reader *r, int index, unsigned depth)
         return made->node;
     made->open = true;
     made->visits = made->height = 1;
-    check_tag(r, y);
-    if (y->type == YAML_SCALAR_NODE)
+    if (!check_tag(r, y))
+        made->node = broken(r, at);
+    else if (y->type == YAML_SCALAR_NODE)
         made->node = read_scalar(r, y, at);
     else if (y->type == YAML_SEQUENCE_NODE)
         made->node = read_list(r, y, at, depth, made);
@@ -250,6 +252,7 @@ struct node *yaml_read(struct document *doc, const char *name, struct bytes text
     if (text.len >= 3 && memcmp(text.data, byte_order_mark, 3) == 0)
         text = bytes_of(text.data + 3, text.len - 3);
     struct reader r = { .doc = doc, .d = d, .text = { .name = name, .bytes = text } };
+    diagnostics_file(d, name);
     if (!yaml_check_bytes(&r.text, d))
         return NULL;
     yaml_parser_t parser;

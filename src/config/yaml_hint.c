@@ -166,13 +166,17 @@ void yaml_explain(struct yaml_text *text, const yaml_parser_t *parser, struct di
         return;
     if (has_context && parser->context_mark.line != at.line && hint_at_line(text, parser->context_mark, d))
         return;
-    struct mark mark = yaml_mark(text, at);
+    /* At the end of the file it is the beginning of what never ended that helps. */
+    bool ended = !*yaml_at(text, at) && has_context;
+    struct mark mark = yaml_mark(text, ended ? parser->context_mark : at);
     if (*yaml_at(text, at) == '\t') {
         diagnostics_error(d, mark, "found a tab; YAML is indented with spaces");
         return;
     }
     const char *problem = parser->problem ? parser->problem : "cannot be read";
-    if (has_context)
+    if (ended)
+        diagnostics_error(d, mark, "%s %s that begins here", problem, parser->context);
+    else if (has_context)
         diagnostics_error(d, mark, "%s %s that begins at %zu:%zu", problem, parser->context,
                           parser->context_mark.line + 1, parser->context_mark.column + 1);
     else

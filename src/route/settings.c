@@ -163,7 +163,7 @@ static const struct node *section(struct settings_reader *r, const struct node *
     const struct node *n = node_get(root, name);
     if (!n && required && !root->broken)
         diagnostics_error(r->d, root->mark, "the configuration needs \"%s\": what is moved, by name", name);
-    if (!n || n->broken)
+    if (!n || node_is_lost(n))
         return NULL;
     if (n->type != NODE_MAP)
         diagnostics_error(r->d, n->mark, "%s: expected a map of names, found %s", name, node_describe(n));

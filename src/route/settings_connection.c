@@ -50,7 +50,7 @@ static const struct connection_kind *kind_of_url(struct settings_reader *r, cons
 {
     if (!n && !map->broken)
         diagnostics_error(r->d, map->mark, "connection \"%s\" needs \"url\", such as redis://127.0.0.1:6379", name);
-    if (!n || n->broken)
+    if (!n || node_is_lost(n))
         return NULL;
     if (n->type != NODE_SCALAR || !n->len) {
         diagnostics_error(r->d, n->mark, "url: expected a text such as redis://127.0.0.1:6379, found %s",
@@ -76,7 +76,7 @@ static void read_by_kind(struct settings_reader *r, struct connection *c, const 
     snprintf(what, sizeof what, "connection \"%.63s\"", c->name);
     size_t before = diagnostics_errors(r->d);
     options_read(c->kind->options, map, c, what, NULL, r->d);
-    if (c->kind->check && diagnostics_errors(r->d) == before)
+    if (c->kind->check && !node_lost_some(map) && diagnostics_errors(r->d) == before)
         c->kind->check(c, r->d);
 }
 
@@ -87,14 +87,15 @@ void connection_read(struct settings_reader *r, const struct pair *entry)
     const struct node *n = entry->value;
     struct pair url_pair = { &url_key, n };
     struct node map = { .type = NODE_MAP, .mark = n->mark, .broken = n->broken, .count = 1, .pairs = &url_pair };
+    bool readable = n->type == NODE_MAP || (n->type == NODE_SCALAR && !n->missing);
     if (n->type == NODE_MAP)
         map = *n;
-    else if (n->type == NODE_LIST)
-        diagnostics_error(r->d, n->mark, "connection \"%s\": expected a URL or a map, found a list", entry->key->text);
+    if (!readable)
+        diagnostics_error(r->d, n->mark, "connection \"%s\": expected a URL or a map, found %s", entry->key->text,
+                          node_describe(n));
     settings_check_name(entry->key, r->d);
-    const struct connection_kind *kind = n->type == NODE_LIST
-                                             ? NULL
-                                             : kind_of_url(r, entry->key->text, &map, node_get(&map, "url"));
+    const struct connection_kind *kind = readable ? kind_of_url(r, entry->key->text, &map, node_get(&map, "url"))
+                                                  : NULL;
     struct connection *c = mem_zero(kind ? kind->settings_size : sizeof *c);
     c->kind = kind;
     c->name = mem_string(entry->key->text);

@@ -79,6 +79,13 @@ static const char *either(const struct words *w)
     return text;
 }
 
+static const char *expected_key(const struct words *w)
+{
+    static _Thread_local char text[600];
+    snprintf(text, sizeof text, "%s %s", w->count == 1 ? "the key" : "one of the keys", either(w));
+    return text;
+}
+
 /* The transports of sources or sinks. */
 static struct words transport_names(bool source)
 {
@@ -129,8 +136,7 @@ static bool missing_transport(struct settings_reader *r, bool source, const stru
                           node_describe(n->pairs[i].key), near);
         return false;
     }
-    diagnostics_error(r->d, n->mark, "%s: no transport is named; expected one of the keys %s", place(source),
-                      either(names));
+    diagnostics_error(r->d, n->mark, "%s: no transport is named; expected %s", place(source), expected_key(names));
     return false;
 }
 
@@ -154,8 +160,8 @@ static bool find_transport(struct settings_reader *r, bool source, const struct 
         return missing_transport(r, source, n, &here);
     if (has_word(&here, (*found)->key->text))
         return true;
-    diagnostics_error(r->d, (*found)->key->mark, "%s: \"%s\" is a %s only; expected one of the keys %s", place(source),
-                      (*found)->key->text, source ? "destination" : "source", either(&here));
+    diagnostics_error(r->d, (*found)->key->mark, "%s: \"%s\" is a %s only; expected %s", place(source),
+                      (*found)->key->text, source ? "destination" : "source", expected_key(&here));
     return false;
 }
 
@@ -207,8 +213,8 @@ static bool wrong_selector(struct settings_reader *r, bool source, const struct 
         const struct node *key = n->pairs[i].key;
         const char *near = text_nearest(key->text, names->list);
         if (has_word(&others, key->text)) {
-            diagnostics_error(r->d, key->mark, "%s: a %s \"%s\" is a %s only; expected one of the keys %s",
-                              place(source), transport, key->text, source ? "destination" : "source", either(names));
+            diagnostics_error(r->d, key->mark, "%s: a %s \"%s\" is a %s only; expected %s", place(source), transport,
+                              key->text, source ? "destination" : "source", expected_key(names));
             return false;
         }
         if (near && strcmp(key->text, transport) != 0) {
@@ -217,8 +223,8 @@ static bool wrong_selector(struct settings_reader *r, bool source, const struct 
             return false;
         }
     }
-    diagnostics_error(r->d, n->mark, "%s: nothing says what to %s; expected one of the keys %s beside \"%s\"",
-                      place(source), source ? "read" : "write to", either(names), transport);
+    diagnostics_error(r->d, n->mark, "%s: nothing says what to %s; expected %s beside \"%s\"", place(source),
+                      source ? "read" : "write to", expected_key(names), transport);
     return false;
 }
 
@@ -264,7 +270,7 @@ static bool find_variant(struct settings_reader *r, bool source, const struct pa
 static bool choose(struct settings_reader *r, bool source, const struct node *n, struct endpoint_settings *e)
 {
     const struct pair *p;
-    if (!find_transport(r, source, n, &p) || p->value->broken)
+    if (!find_transport(r, source, n, &p) || node_is_lost(p->value))
         return false;
     bool connects = transport_has_connections(p->key->text);
     if (p->value->type != NODE_SCALAR || p->value->missing) {
@@ -288,7 +294,7 @@ static void read_options(struct settings_reader *r, bool source, const struct no
     e->settings = mem_zero(k.settings_size);
     options_read(k.options, n, e->settings, what, elsewhere, r->d);
     const struct node *key = source ? node_get(n, source_options[0].name) : NULL;
-    if (key && !key->broken)
+    if (key && !node_is_lost(key))
         source_options[0].type->read(&source_options[0], key, &e->key, r->d);
 }
 
@@ -296,7 +302,7 @@ bool endpoint_settings_read(struct settings_reader *r, bool source, const struct
 {
     size_t before = diagnostics_errors(r->d);
     e->mark = n->mark;
-    if (n->broken)
+    if (node_is_lost(n))
         return false;
     if (n->type != NODE_MAP) {
         diagnostics_error(r->d, n->mark, "%s: expected a map such as { redis: NAME, stream: NAME }, found %s",
@@ -310,7 +316,7 @@ bool endpoint_settings_read(struct settings_reader *r, bool source, const struct
     read_options(r, source, n, e);
     /* A connection without a kind was told about already. */
     bool connected = !e->connection || e->connection->kind;
-    if (!chosen || !connected || diagnostics_errors(r->d) != before)
+    if (!chosen || !connected || node_lost_some(n) || diagnostics_errors(r->d) != before)
         return false;
     if (k.check)
         k.check(e->settings, e->connection, e->mark, r->d);

@@ -41,7 +41,7 @@ static const struct node *required(struct settings_reader *r, const struct route
     const struct node *n = node_get(map, key);
     if (!n && map->type == NODE_MAP && !map->broken)
         diagnostics_error(r->d, map->mark, "route \"%s\" needs \"%s\"", route->name, key);
-    return n && !n->broken ? n : NULL;
+    return n && !node_is_lost(n) ? n : NULL;
 }
 
 static bool read_destinations(struct settings_reader *r, struct route_settings *route, const struct node *n)
