@@ -1,0 +1,83 @@
+"""Brokers are shared by all tests of a run; names are unique to a test."""
+import os
+import re
+
+import pytest
+from support.brokers import Brokers, PrivateRedis
+from support.ferry import Ferry
+from support.kafka import Kafka
+from support.rabbit import Rabbit
+from support.redis import Redis
+
+
+@pytest.fixture(scope="session")
+def brokers():
+    b = Brokers()
+    started = b.need("redis", "rabbitmq", "kafka")
+    yield b
+    if started and not os.environ.get("FERRY_KEEP_BROKERS"):
+        b.stop(*started)
+
+
+@pytest.fixture(scope="session")
+def redis(brokers):
+    r = Redis(brokers.redis_url)
+    r.flushall()
+    yield r
+    r.close()
+
+
+@pytest.fixture(scope="session")
+def kafka(brokers):
+    k = Kafka(brokers.kafka_bootstrap)
+    yield k
+    k.close()
+
+
+@pytest.fixture
+def rabbit(brokers):
+    r = Rabbit(brokers.rabbit_url)
+    yield r
+    r.close()
+
+
+@pytest.fixture(scope="session")
+def connections(brokers):
+    """The three of them, as a configuration names them."""
+    return {"cache": brokers.redis_url, "rabbit": brokers.rabbit_url, "events": brokers.kafka_url}
+
+
+@pytest.fixture
+def private_redis():
+    """Starts one: private_redis(fsync="always"). Gone when the test is."""
+    made = []
+
+    def start(**settings):
+        made.append(PrivateRedis(**settings).__enter__())
+        return made[-1]
+    yield start
+    for p in made:
+        p.__exit__()
+
+
+@pytest.fixture
+def ferry(tmp_path):
+    """Makes daemons: ferry(config, …) writes the file; the test starts it. Ended with the test."""
+    made = []
+
+    def make(config, **more):
+        made.append(Ferry(tmp_path / f"ferry{len(made)}", config, **more))
+        return made[-1]
+    yield make
+    for f in made:
+        f.close()
+
+
+def unique_name(text):
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[:60] + "-" + os.urandom(3).hex()
+
+
+@pytest.fixture
+def unique(request):
+    """A name for streams, queues and topics that no other test and no other run has."""
+    return unique_name(request.node.name)

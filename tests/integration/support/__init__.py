@@ -1,0 +1,1 @@
+"""What the integration tests share: brokers, ferryd, foreign clients, and the checker."""
