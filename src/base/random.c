@@ -20,15 +20,20 @@ static uint64_t split_mix(uint64_t *x)
     return z ^ (z >> 31);
 }
 
+void random_seed(uint64_t x)
+{
+    for (int i = 0; i < 4; i++)
+        generator.s[i] = split_mix(&x);
+    generator.seeded = true;
+}
+
 static void seed(void)
 {
     uint64_t x;
     /* A kernel without entropy yet must not hold a start up: then the clock and this thread's own address do. */
     if (getrandom(&x, sizeof(x), GRND_NONBLOCK) != (ssize_t)sizeof(x))
         x = (uint64_t)clock_us() ^ (uint64_t)clock_wall_ms() << 20 ^ (uint64_t)(uintptr_t)&generator;
-    for (int i = 0; i < 4; i++)
-        generator.s[i] = split_mix(&x);
-    generator.seeded = true;
+    random_seed(x);
 }
 
 static uint64_t rotate(uint64_t x, int by)

@@ -48,23 +48,16 @@ void outlet_start(struct outlet *o)
 
 /* ---- letting go of what was held */
 
-/* Sends off what a hold's state lets go: all of it, or one when the sink is gated. */
 static void let_go(struct outlet *o, struct hold *h)
 {
-    struct root *r;
-    parking_move(&o->parking, h, HOLD_GATE, 0);
-    if (o->gated && h->order) {
-        r = parking_take(&o->parking, h);
-        h->under_way = r != NULL;
-        if (r)
-            ring_push(&o->urgent, r);
-        else
-            parking_close(&o->parking, h);
-        return;
-    }
-    while ((r = parking_take(&o->parking, h)))
-        ring_push(&o->urgent, r);
-    parking_close(&o->parking, h);
+    parking_move(&o->parking, h, HOLD_GOING, 0);
+}
+
+/* A hold that has nothing left is forgotten, unless it still guards its key. */
+static void close_if_empty(struct outlet *o, struct hold *h)
+{
+    if (!h->under_way && list_empty(&h->branches))
+        parking_close(&o->parking, h);
 }
 
 static void let_go_list(struct outlet *o, struct list *holds)
@@ -94,17 +87,17 @@ static void start_probe(struct outlet *o)
 
 /* ---- sending */
 
-static void drop(struct outlet *o, struct root *r)
+/* The one of its key that was with the sink is no longer. */
+static void pass_on(struct outlet *o, struct root *r)
 {
     struct hold *h = o->gated ? parking_find(&o->parking, r->order) : NULL;
-    if (h && h->under_way) { /* the dropped one held the gate of its key */
-        h->under_way = false;
-        if (list_empty(&h->branches))
-            parking_close(&o->parking, h);
-        else
-            let_go(o, h);
-    }
-    o->host->done(o->ctx, o, r, true);
+    if (!h || !h->under_way)
+        return;
+    h->under_way = false;
+    if (list_empty(&h->branches))
+        parking_close(&o->parking, h);
+    else if (h->state == HOLD_GATE)
+        let_go(o, h);
 }
 
 /* Whether r, taken from ready, may be sent; otherwise it has joined its key's hold. */
@@ -122,21 +115,31 @@ static bool pass_gate(struct outlet *o, struct root *r)
     return true;
 }
 
+/* From the holds that may go, oldest first within each. */
+static struct root *next_going(struct outlet *o)
+{
+    while (!list_empty(&o->parking.going)) {
+        struct hold *h = LIST_ENTRY(o->parking.going.next, struct hold, node);
+        struct root *r = parking_take(&o->parking, h);
+        bool send = r && !r->orphan;
+        if (send && o->gated && h->order) {
+            h->under_way = true;
+            parking_move(&o->parking, h, HOLD_GATE, 0);
+        }
+        close_if_empty(o, h);
+        if (send)
+            return r;
+        if (r)
+            o->host->done(o->ctx, o, r, true);
+    }
+    return NULL;
+}
+
 static struct root *next_to_send(struct outlet *o)
 {
-    struct root *r;
-    while ((r = ring_pop(&o->urgent))) {
-        if (r->orphan) {
-            drop(o, r);
-            continue;
-        }
-        struct hold *h = parking_find(&o->parking, r->order);
-        if (!h || h->under_way)
-            return r;
-        parking_add(&o->parking, h, r); /* an earlier one of its key came back meanwhile */
-    }
-    if (o->at_fault)
-        return NULL;
+    struct root *r = next_going(o);
+    if (r || o->at_fault)
+        return r;
     while ((r = ring_pop(&o->ready))) {
         if (r->orphan)
             o->host->done(o->ctx, o, r, true);
@@ -170,7 +173,7 @@ void outlet_pump(struct outlet *o)
     if (o->at_fault && !o->probing && !o->probe_timer.armed)
         start_probe(o);
     size_t sent = 0;
-    while (ring_len(&o->urgent) || (ring_len(&o->ready) && !o->at_fault)) {
+    while (!list_empty(&o->parking.going) || (ring_len(&o->ready) && !o->at_fault)) {
         if (sent >= PUMP_MOST) {
             o->host->wake(o->ctx);
             break;
@@ -187,6 +190,10 @@ void outlet_pump(struct outlet *o)
         o->counters.sent += n;
         o->sink->ops->send(o->sink, batch, n);
     }
+    if (o->probing && !o->outstanding && list_empty(&o->parking.going)) {
+        o->probing = false; /* the probe was taken back by its source */
+        o->host->wake(o->ctx);
+    }
     struct hold *first = parking_first(&o->parking);
     if (first && !o->at_fault)
         timer_set(&o->due_timer, first->due.key > now ? first->due.key - now : 0);
@@ -196,16 +203,7 @@ void outlet_pump(struct outlet *o)
 
 static void confirmed(struct outlet *o, struct root *r)
 {
-    if (o->gated && r->order) {
-        struct hold *h = parking_find(&o->parking, r->order);
-        if (h) {
-            h->under_way = false;
-            if (list_empty(&h->branches))
-                parking_close(&o->parking, h);
-            else
-                let_go(o, h);
-        }
-    }
+    pass_on(o, r);
     if (o->at_fault) {
         log_notice(o->subject, "fault is mended, sending again");
         o->at_fault = o->probing = false;
@@ -269,7 +267,7 @@ static void held(struct outlet *o, struct root *r, enum verdict_class class, con
         enter_fault(o, reason);
         break;
     default:
-        if (h->state == HOLD_GATE || h->state == HOLD_TIMED)
+        if (h->state != HOLD_REFUSED && h->state != HOLD_FAULT)
             parking_move(&o->parking, h, HOLD_TIMED, class == VERDICT_UNKNOWN ? now : now + hold_delay(r));
         break;
     }
@@ -311,9 +309,10 @@ static void on_verdicts(void *ctx, const struct verdict *verdicts, size_t n)
             o->probing = false;
             timer_set(&o->probe_timer, backoff_next(&o->probe));
         }
-        if (r->orphan || o->abandoned)
-            drop(o, r);
-        else
+        if (r->orphan || o->abandoned) {
+            pass_on(o, r);
+            o->host->done(o->ctx, o, r, true);
+        } else
             held(o, r, verdicts[i].class, verdicts[i].reason ? verdicts[i].reason : "no reason given");
     }
     o->host->wake(o->ctx);
@@ -343,15 +342,13 @@ static const struct sink_host sink_host = {
 
 static void sweep(struct outlet *o, struct list *holds)
 {
-    LIST_EACH(holds, node)
-    {
+    LIST_EACH(holds, node) {
         struct hold *h = LIST_ENTRY(node, struct hold, node);
-        LIST_EACH(&h->branches, at)
-        {
+        LIST_EACH(&h->branches, at) {
             struct root *r = LIST_ENTRY(at, struct branch, node)->root;
             if (!r->orphan)
                 continue;
-            parking_remove(&o->parking, LIST_ENTRY(at, struct branch, node));
+            parking_remove(&o->parking, h, LIST_ENTRY(at, struct branch, node));
             o->host->done(o->ctx, o, r, true);
         }
         if (list_empty(&h->branches))
@@ -401,12 +398,12 @@ void outlet_abandon(struct outlet *o)
     struct root *r;
     struct hold *h;
     o->abandoned = true;
-    while ((r = ring_pop(&o->urgent)))
-        o->host->done(o->ctx, o, r, true);
     while ((r = ring_pop(&o->ready)))
         o->host->done(o->ctx, o, r, true);
     while ((h = parking_first(&o->parking)))
         drop_hold(o, h);
+    while (!list_empty(&o->parking.going))
+        drop_hold(o, LIST_ENTRY(o->parking.going.next, struct hold, node));
     while (!list_empty(&o->parking.refused))
         drop_hold(o, LIST_ENTRY(o->parking.refused.next, struct hold, node));
     while (!list_empty(&o->parking.fault))
@@ -433,7 +430,6 @@ void outlet_clear(struct outlet *o)
     timer_close(&o->probe_timer);
     o->sink->ops->free(o->sink);
     ring_free(&o->ready);
-    ring_free(&o->urgent);
     parking_clear(&o->parking);
     free(o->subject);
 }

@@ -3,10 +3,10 @@
  *   push ─▶ ready ──▶ pump ──▶ sink ──▶ verdict ── ok ──────────────▶ on_done
  *             ▲         │ key held?       │ again, retry, unknown: timed hold
  *             │         ▼                 │ reject: refused, until resume
- *           urgent ◀─ parking ◀───────────┘ fault: until a probe passes
+ *            going ◀─ parking ◀───────────┘ fault: until a probe passes
  *
- * Order: what a hold lets go enters `urgent`, which goes before `ready`, so that it is still ahead of everything later of
- * its key. Where the sink cannot keep order on failure, one message of a key is under way at a time. */
+ * Order: what a hold lets go is sent from the hold, before `ready`; what comes back meanwhile takes its place in it, and later
+ * messages of its key join it. Where the sink cannot keep order on failure, one message of a key is under way at a time. */
 #pragma once
 
 #include "base/ring.h"
@@ -36,7 +36,7 @@ struct outlet {
     char *subject;
     bool gated; /* one message of an order key at a time */
     bool stopped, abandoned;
-    struct ring ready, urgent;
+    struct ring ready;
     struct parking parking;
     struct timer due_timer, probe_timer;
     uint64_t outstanding;
@@ -66,8 +66,8 @@ void outlet_abandon(struct outlet *o);
 /* Nothing is outstanding: closes the sink; host->stopped follows. */
 void outlet_stop(struct outlet *o, int64_t grace_us);
 void outlet_clear(struct outlet *o); /* after stopped */
-/* Waiting, parked and outstanding. */
+/* Waiting for the window; what is parked is not counted. */
 static inline size_t outlet_waiting(const struct outlet *o)
 {
-    return ring_len(&o->ready) + ring_len(&o->urgent);
+    return ring_len(&o->ready);
 }

@@ -6,6 +6,7 @@
 void parking_init(struct parking *p)
 {
     *p = (struct parking){ .holds = pool_new(sizeof(struct hold)), .branches = pool_new(sizeof(struct branch)) };
+    list_init(&p->going);
     list_init(&p->refused);
     list_init(&p->fault);
 }
@@ -31,14 +32,30 @@ struct hold *parking_open(struct parking *p, uint64_t order)
     return h;
 }
 
+static uint64_t ticket_at(const struct list *node)
+{
+    return LIST_ENTRY(node, struct branch, node)->root->ticket;
+}
+
+/* Where a ticket belongs: before which node. Most come last; those that come back come in runs, next to each other. */
+static struct list *place(struct hold *h, uint64_t ticket)
+{
+    struct list *end = &h->branches, *at = end->next;
+    if (end->prev == end || ticket_at(end->prev) < ticket)
+        return end;
+    if (h->added && h->added->root->ticket < ticket)
+        at = h->added->node.next;
+    while (at != end && ticket_at(at) < ticket)
+        at = at->next;
+    return at;
+}
+
 void parking_add(struct parking *p, struct hold *h, struct root *r)
 {
     struct branch *b = pool_get(p->branches);
     b->root = r;
-    struct list *at = &h->branches;
-    while (at->prev != &h->branches && LIST_ENTRY(at->prev, struct branch, node)->root->ticket > r->ticket)
-        at = at->prev;
-    list_insert_before(at, &b->node);
+    list_insert_before(place(h, r->ticket), &b->node);
+    h->added = b;
     p->count++;
     if (h->state != HOLD_GATE)
         message_own(r->message);
@@ -46,17 +63,18 @@ void parking_add(struct parking *p, struct hold *h, struct root *r)
 
 struct root *parking_take(struct parking *p, struct hold *h)
 {
-    struct list *node = list_pop_front(&h->branches);
-    if (!node)
+    if (list_empty(&h->branches))
         return NULL;
-    struct branch *b = LIST_ENTRY(node, struct branch, node);
+    struct branch *b = LIST_ENTRY(h->branches.next, struct branch, node);
     struct root *r = b->root;
-    parking_remove(p, b);
+    parking_remove(p, h, b);
     return r;
 }
 
-void parking_remove(struct parking *p, struct branch *b)
+void parking_remove(struct parking *p, struct hold *h, struct branch *b)
 {
+    if (h->added == b)
+        h->added = NULL;
     list_remove(&b->node);
     pool_put(p->branches, b);
     p->count--;
@@ -64,8 +82,7 @@ void parking_remove(struct parking *p, struct branch *b)
 
 static void own_all(struct hold *h)
 {
-    LIST_EACH(&h->branches, node)
-    {
+    LIST_EACH(&h->branches, node) {
         message_own(LIST_ENTRY(node, struct branch, node)->root->message);
     }
 }
@@ -81,6 +98,9 @@ void parking_move(struct parking *p, struct hold *h, enum hold_state state, int6
     h->state = state;
     switch (state) {
     case HOLD_GATE:
+        break;
+    case HOLD_GOING:
+        list_push_back(&p->going, &h->node);
         break;
     case HOLD_TIMED:
         heap_insert(&p->by_due, &h->due, due);
@@ -107,8 +127,7 @@ struct hold *parking_oldest_fault(const struct parking *p)
 {
     struct hold *oldest = NULL;
     uint64_t ticket = UINT64_MAX;
-    LIST_EACH(&p->fault, node)
-    {
+    LIST_EACH(&p->fault, node) {
         struct hold *h = LIST_ENTRY(node, struct hold, node);
         if (list_empty(&h->branches))
             continue;

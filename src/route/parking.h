@@ -18,6 +18,7 @@
 
 enum hold_state {
     HOLD_GATE,    /* nothing is wrong: one of the key is under way, the branches wait for its verdict */
+    HOLD_GOING,   /* may be sent, before anything else: on the list of those */
     HOLD_TIMED,   /* in the heap until due */
     HOLD_REFUSED, /* until the operator resumes the route */
     HOLD_FAULT,   /* until the sink's fault is mended */
@@ -32,15 +33,16 @@ struct hold {
     struct heap_node due; /* first, for the downcast; key: monotonic microseconds */
     uint64_t order;       /* 0: not in the map */
     enum hold_state state;
-    bool under_way; /* one of the key is sent, or about to be: HOLD_GATE only */
-    struct list branches;
-    struct list node; /* on the parking's list of its state, for REFUSED and FAULT */
+    bool under_way;       /* one of the key is with the sink; only kept where one at a time may be */
+    struct list branches; /* by ticket */
+    struct branch *added; /* the last one added, a hint for the next; NULL when it has gone */
+    struct list node;     /* on the parking's list of its state */
 };
 
 struct parking {
     struct map64 by_key;
     struct heap by_due;
-    struct list refused, fault;
+    struct list going, refused, fault;
     struct pool *holds, *branches;
     size_t count; /* branches parked */
 };
@@ -60,7 +62,7 @@ void parking_add(struct parking *p, struct hold *h, struct root *r);
 /* The first root, taken out; NULL when there is none. */
 struct root *parking_take(struct parking *p, struct hold *h);
 /* Takes one branch out; its root is the caller's. */
-void parking_remove(struct parking *p, struct branch *b);
+void parking_remove(struct parking *p, struct hold *h, struct branch *b);
 /* Moves between states; due is for HOLD_TIMED. A timed hold keeps its earlier due. Messages are copied out on leaving GATE. */
 void parking_move(struct parking *p, struct hold *h, enum hold_state state, int64_t due);
 /* The hold, which must have no branches, is gone. */
