@@ -29,7 +29,7 @@ static void on_ready(void *arg, unsigned ready)
     struct signals *s = arg;
     struct signalfd_siginfo info;
     (void)ready;
-    if (read(s->fd, &info, sizeof info) == (ssize_t)sizeof info)
+    while (read(s->fd, &info, sizeof info) == (ssize_t)sizeof info)
         s->on_signal(s->arg, (int)info.ssi_signo);
 }
 
