@@ -240,7 +240,7 @@ C_FILES := $(sort $(wildcard $(foreach d,src/*/ src/*/*/ include/ferry/ tests/su
 TIDY := $(patsubst %.c,$(B)/tidy/%.ok,$(ALL_SRC))
 
 .PHONY: lint lint-format lint-layers lint-scripts tidy format
-lint: lint-format lint-layers lint-scripts tidy  ## formatting, layers, shell scripts, clang-tidy
+lint: lint-format lint-layers lint-scripts lint-reference tidy  ## formatting, layers, shell scripts, reference, clang-tidy
 need = @command -v $(1) >/dev/null || \
 	{ echo "make: no $(1); 'scripts/setup lint' installs it (as root)" >&2; exit 1; }
 lint-format:
@@ -260,6 +260,11 @@ $(B)/tidy/%.ok: $(B)/obj/%.o .clang-tidy
 	$(Q)clang-tidy --quiet $*.c -- -std=c11 $(FERRY_CPPFLAGS) -DFERRY_VERSION='"0"' 2>&1 | \
 		{ grep -vE '^[0-9]+ warnings? (generated|treated)|^Suppressed |^Use -' || true; } ; exit $${PIPESTATUS[0]}
 	@touch $@
+.PHONY: reference lint-reference
+reference: build  ## write ferry.yaml(5) and docs/reference.md from the option tables
+	@scripts/man-reference $(B)/bin/ferryd
+lint-reference: build
+	@scripts/man-reference --check $(B)/bin/ferryd && echo "lint: the reference is up to date"
 format:  ## format all C files in place
 	$(call need,clang-format)
 	$(if $(C_FILES),clang-format -i $(C_FILES))
