@@ -7,8 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Says so without allocating anything. */
-static _Noreturn void out_of_memory(void)
+_Noreturn void mem_exhausted(void)
 {
     static const char line[] = "<2>memory: out of memory, aborting\n";
     ssize_t ignored = write(STDERR_FILENO, line, sizeof(line) - 1);
@@ -19,7 +18,7 @@ static _Noreturn void out_of_memory(void)
 static void *checked(void *p)
 {
     if (!p)
-        out_of_memory();
+        mem_exhausted();
     return p;
 }
 
@@ -70,7 +69,7 @@ char *mem_string(const char *s)
 char *mem_string_n(const char *s, size_t len)
 {
     if (len == SIZE_MAX)
-        out_of_memory();
+        mem_exhausted();
     char *copy = mem_alloc(len + 1);
     if (len)
         memcpy(copy, s, len);
@@ -84,7 +83,7 @@ char *mem_format(const char *format, ...)
     va_start(args, format);
     char *text = NULL;
     if (vasprintf(&text, format, args) < 0)
-        out_of_memory();
+        mem_exhausted();
     va_end(args);
     return text;
 }

@@ -12,6 +12,8 @@ void *mem_dup(const void *p, size_t size);
 char *mem_string(const char *s); /* NULL stays NULL */
 char *mem_string_n(const char *s, size_t len);
 char *mem_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Says that there is no memory, without needing any, and aborts: for who allocates by other means. Any thread. */
+_Noreturn void mem_exhausted(void);
 
 /* For a scope's end: CLEANUP(buf_free) struct buf b = BUF_EMPTY; */
 #define CLEANUP(fn)                   __attribute__((cleanup(fn)))

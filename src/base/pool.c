@@ -26,8 +26,8 @@ enum { ALIGN = 16, MIN_SLAB = 32 * 1024, OBJECTS_WANTED = 32, MAX_OBJECTS = 512 
 
 struct slab {
     struct list all;
-    struct list open; /* on no list when full */
-    uint32_t used;
+    struct list open;   /* in pool.open when partly used */
+    struct slab *empty; /* the next in pool.empty */
     uint16_t free_count;
     uint16_t free[MAX_OBJECTS];        /* a stack: what was freed last is warm */
     uint64_t in_use[MAX_OBJECTS / 64]; /* a bit an object */
@@ -39,9 +39,10 @@ struct pool {
     size_t slab_bytes; /* a power of two */
     size_t per_slab;
     size_t slabs, used;
-    struct list all;  /* struct slab.all */
-    struct list open; /* slabs with room; the empty ones last */
-    bool visiting;    /* pool_each: slabs stay */
+    struct list all;    /* struct slab.all */
+    struct list open;   /* slabs that are partly used */
+    struct slab *empty; /* and those that are not at all */
+    bool visiting;      /* pool_each: slabs stay */
 };
 
 static size_t round_up(size_t n, size_t to)
@@ -72,38 +73,51 @@ static char *slab_object(const struct pool *p, struct slab *s, size_t index)
     return (char *)s + HEADER + index * p->stride;
 }
 
-static void slab_new(struct pool *p)
+static struct slab *slab_new(struct pool *p)
 {
     struct slab *s = aligned_alloc(p->slab_bytes, p->slab_bytes);
     if (!s)
-        abort();
+        mem_exhausted();
     *s = (struct slab){ .free_count = (uint16_t)p->per_slab };
     for (size_t i = 0; i < p->per_slab; i++)
         s->free[i] = (uint16_t)(p->per_slab - 1 - i);
+    list_init(&s->open);
     list_push_back(&p->all, &s->all);
-    list_push_front(&p->open, &s->open);
     p->slabs++;
     ASAN_POISON_MEMORY_REGION(slab_object(p, s, 0), p->slab_bytes - HEADER);
+    return s;
 }
 
 static void slab_free(struct pool *p, struct slab *s)
 {
     list_remove(&s->all);
-    list_remove(&s->open);
     p->slabs--;
     ASAN_UNPOISON_MEMORY_REGION(slab_object(p, s, 0), p->slab_bytes - HEADER);
     free(s);
+}
+
+/* A slab with room. */
+static struct slab *open_slab(struct pool *p)
+{
+    if (!list_empty(&p->open))
+        return LIST_ENTRY(p->open.next, struct slab, open);
+    struct slab *s = p->empty;
+    if (s)
+        p->empty = s->empty;
+    else
+        s = slab_new(p);
+    list_push_front(&p->open, &s->open);
+    return s;
 }
 
 /* Gives empty slabs back while more than half of what would be left is free too: the gap to where pool_get makes a slab
  * again is half a slab at least, so that a number that sways costs no system calls. */
 static void trim(struct pool *p)
 {
-    while (p->slabs > 1 && !list_empty(&p->open) && p->used < (p->slabs - 1) * p->per_slab / 2) {
-        struct slab *last = LIST_ENTRY(p->open.prev, struct slab, open);
-        if (last->used)
-            break;
-        slab_free(p, last);
+    while (p->empty && p->used < (p->slabs - 1) * p->per_slab / 2) {
+        struct slab *s = p->empty;
+        p->empty = s->empty;
+        slab_free(p, s);
     }
 }
 
@@ -118,12 +132,9 @@ void pool_free(struct pool *p)
 
 void *pool_get(struct pool *p)
 {
-    if (list_empty(&p->open))
-        slab_new(p);
-    struct slab *s = LIST_ENTRY(p->open.next, struct slab, open);
+    struct slab *s = open_slab(p);
     size_t index = s->free[--s->free_count];
     s->in_use[index / 64] |= UINT64_C(1) << index % 64;
-    s->used++;
     p->used++;
     if (!s->free_count)
         list_remove(&s->open);
@@ -139,16 +150,16 @@ void pool_put(struct pool *p, void *object)
     uint64_t bit = UINT64_C(1) << index % 64;
     assert(s->in_use[index / 64] & bit); /* freed twice, or another pool's */
     s->in_use[index / 64] &= ~bit;
-    s->used--;
     p->used--;
     ASAN_POISON_MEMORY_REGION(object, p->object_size);
     s->free[s->free_count++] = (uint16_t)index;
     if (s->free_count == 1)
         list_push_front(&p->open, &s->open);
-    if (s->used)
+    if (s->free_count < p->per_slab)
         return;
     list_remove(&s->open);
-    list_push_back(&p->open, &s->open);
+    s->empty = p->empty;
+    p->empty = s;
     if (!p->visiting)
         trim(p);
 }

@@ -20,14 +20,14 @@ static uint64_t split_mix(uint64_t *x)
     return z ^ (z >> 31);
 }
 
-void random_seed(uint64_t x)
+void random_seed(uint64_t seed)
 {
     for (int i = 0; i < 4; i++)
-        generator.s[i] = split_mix(&x);
+        generator.s[i] = split_mix(&seed);
     generator.seeded = true;
 }
 
-static void seed(void)
+static void seed_from_kernel(void)
 {
     uint64_t x;
     /* A kernel without entropy yet must not hold a start up: then the clock and this thread's own address do. */
@@ -44,7 +44,7 @@ static uint64_t rotate(uint64_t x, int by)
 uint64_t random_u64(void)
 {
     if (!generator.seeded)
-        seed();
+        seed_from_kernel();
     uint64_t *s = generator.s;
     uint64_t result = rotate(s[1] * 5, 7) * 9;
     uint64_t t = s[1] << 17;

@@ -20,7 +20,7 @@ void ring_grow(struct ring *r)
     size_t len = ring_len(r);
     size_t new_slots = old_slots ? old_slots * 2 : FIRST_SLOTS;
     void **slots = mem_array(new_slots, sizeof(*slots));
-    if (len) {
+    if (r->slots) {
         size_t start = r->head & r->mask;
         size_t to_end = old_slots - start < len ? old_slots - start : len;
         memcpy(slots, r->slots + start, to_end * sizeof(*slots));

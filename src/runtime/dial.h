@@ -9,7 +9,9 @@
 
 struct resolver; /* a thread of getaddrinfo calls; one for the process */
 struct resolver *resolver_new(void);
-void resolver_free(struct resolver *r); /* no dial may be left; waits for a lookup that is under way; NULL is allowed */
+/* No dial may be left; NULL is allowed. A lookup that is still under way (of a dial that was cancelled) is not waited for,
+ * as it may take half a minute: the thread ends by itself after it. */
+void resolver_free(struct resolver *r);
 
 struct dial_request {
     struct resolver *resolver;

@@ -20,6 +20,7 @@ struct resolver {
     pthread_cond_t changed;
     struct list queue; /* struct lookup.node */
     bool stop;
+    bool busy; /* a lookup is under way */
 };
 
 struct lookup {
@@ -69,9 +70,18 @@ static void look_up(struct lookup *k)
     }
 }
 
+static void destroy(struct resolver *r)
+{
+    pthread_cond_destroy(&r->changed);
+    pthread_mutex_destroy(&r->lock);
+    free(r);
+}
+
+/* The thread. Who stops it while it is busy leaves the resolver to it. */
 static void *resolve(void *arg)
 {
     struct resolver *r = arg;
+    bool is_mine = false;
     pthread_mutex_lock(&r->lock);
     for (;;) {
         while (!r->stop && list_empty(&r->queue))
@@ -80,9 +90,12 @@ static void *resolve(void *arg)
             break;
         struct lookup *k = LIST_ENTRY(list_pop_front(&r->queue), struct lookup, node);
         k->state = UNDER_WAY;
+        r->busy = true;
         pthread_mutex_unlock(&r->lock);
         look_up(k);
         pthread_mutex_lock(&r->lock);
+        r->busy = false;
+        is_mine = r->stop;
         if (k->state == ABANDONED) {
             lookup_free(k);
         } else {
@@ -91,6 +104,8 @@ static void *resolve(void *arg)
         }
     }
     pthread_mutex_unlock(&r->lock);
+    if (is_mine)
+        destroy(r);
     return NULL;
 }
 
@@ -108,14 +123,18 @@ void resolver_free(struct resolver *r)
 {
     if (!r)
         return;
+    pthread_t thread = r->thread;
     pthread_mutex_lock(&r->lock);
     r->stop = true;
+    bool busy = r->busy;
     pthread_cond_signal(&r->changed);
     pthread_mutex_unlock(&r->lock);
-    pthread_join(r->thread, NULL);
-    pthread_cond_destroy(&r->changed);
-    pthread_mutex_destroy(&r->lock);
-    free(r);
+    if (busy) {
+        pthread_detach(thread);
+        return;
+    }
+    pthread_join(thread, NULL);
+    destroy(r);
 }
 
 struct lookup *lookup_start(struct resolver *r, struct loop *l, const char *host, const char *port,
