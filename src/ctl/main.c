@@ -50,13 +50,12 @@ static void print_usage(FILE *to)
           to);
 }
 
-static int usage_error(const char *message)
+static void usage_error(const char *message)
 {
     fprintf(stderr, "ferryctl: %s (ferryctl -h shows all)\n", message);
-    return EXIT_USAGE;
 }
 
-static int unknown_command(const char *name)
+static void unknown_command(const char *name)
 {
     const char *names[ARRAY_LEN(commands_known)];
     for (size_t i = 0; i < ARRAY_LEN(commands_known); i++)
@@ -64,28 +63,29 @@ static int unknown_command(const char *name)
     const char *near = text_nearest(name, names);
     char *message = near ? mem_format("there is no command \"%s\"; did you mean \"%s\"?", name, near)
                          : mem_format("there is no command \"%s\"", name);
-    int status = usage_error(message);
+    usage_error(message);
     free(message);
-    return status;
 }
 
-/* The command and its argument: EXIT_HEALTHY, or EXIT_USAGE after saying why. */
-static int read_command(int count, char **words, struct invocation *i)
+/* The command and its argument. False: it said why. */
+static bool read_command(int count, char **words, struct invocation *i)
 {
     const struct ctl_command *c = commands_known;
-    if (count == 0)
-        return usage_error("which command?");
-    while (c->name && strcmp(c->name, words[0]) != 0)
+    while (count && c->name && strcmp(c->name, words[0]) != 0)
         c++;
-    if (!c->name)
-        return unknown_command(words[0]);
-    if (c->argument && count < 2)
-        return usage_error("which route? Give its name");
-    if (count > (c->argument ? 2 : 1))
-        return usage_error("too many arguments");
     i->command = c;
-    i->argument = c->argument ? words[1] : NULL;
-    return EXIT_HEALTHY;
+    i->argument = c->argument && count > 1 ? words[1] : NULL;
+    if (count == 0)
+        usage_error("which command?");
+    else if (!c->name)
+        unknown_command(words[0]);
+    else if (c->argument && !i->argument)
+        usage_error("which route? Give its name");
+    else if (count > (c->argument ? 2 : 1))
+        usage_error("too many arguments");
+    else
+        return true;
+    return false;
 }
 
 static bool want_colour(void)
@@ -165,7 +165,8 @@ int main(int argc, char **argv)
                                              { "help", no_argument, NULL, 'h' },
                                              { NULL, 0, NULL, 0 } };
     const char *environment = getenv("FERRY_SOCKET");
-    struct invocation i = { .socket = environment && *environment ? environment : CONTROL_SOCKET_DEFAULT };
+    struct invocation i = { .socket = environment && *environment ? environment : CONTROL_SOCKET_DEFAULT,
+                            .command = commands_known };
     for (int c; (c = getopt_long(argc, argv, "s:Vh", options, NULL)) != -1;) {
         switch (c) {
         case 's':
@@ -184,6 +185,5 @@ int main(int argc, char **argv)
             return EXIT_USAGE; /* getopt_long said why */
         }
     }
-    int status = read_command(argc - optind, argv + optind, &i);
-    return status == EXIT_HEALTHY ? run(&i) : status;
+    return read_command(argc - optind, argv + optind, &i) ? run(&i) : EXIT_USAGE;
 }

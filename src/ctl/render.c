@@ -338,7 +338,7 @@ void render_connections(const json_t *a, bool colour, struct buf *out)
 
 void render_reload(const json_t *a, bool colour, struct buf *out)
 {
-    buf_printf(out, "reloaded: %" PRIu64 " routes kept, %" PRIu64 " changed, %" PRIu64 " added, %" PRIu64 " removed\n",
+    buf_printf(out, "routes: %" PRIu64 " kept, %" PRIu64 " changed, %" PRIu64 " added, %" PRIu64 " removed\n",
                count(a, "kept"), count(a, "changed"), count(a, "added"), count(a, "removed"));
     if (!*text(a, "restart_needed"))
         return;

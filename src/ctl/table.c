@@ -120,7 +120,8 @@ static void measure(const struct table *t, size_t *widths)
         size_t width = text_width(t->cells[i].text);
         if (width > widths[column])
             widths[column] = width;
-        column = (column + 1) % t->width;
+        if (++column == t->width)
+            column = 0;
     }
 }
 
@@ -139,7 +140,8 @@ void table_print(const struct table *t, bool colour, struct buf *out)
             buf_append_byte(out, '\n');
         } else {
             print_cell(t, &t->cells[i], column, widths[column], colour, out);
-            column = (column + 1) % t->width;
+            if (++column == t->width)
+                column = 0;
         }
     }
     free(widths);

@@ -82,8 +82,7 @@ static void on_applied(void *arg, const struct engine_change *c)
     r->running = r->next;
     r->next = NULL;
     notify_ready();
-    log_notice(SUBJECT, "done: %u routes kept, %u changed, %u added, %u removed", c->kept, c->changed, c->added,
-               c->removed);
+    log_notice(SUBJECT, "routes: %u kept, %u changed, %u added, %u removed", c->kept, c->changed, c->added, c->removed);
     if (restart.len)
         log_warning(SUBJECT, "the new %s will hold after a restart only", buf_string(&restart));
     answer(r, &(struct reload_result){ .ok = true, .change = *c, .restart_needed = buf_string(&restart) });

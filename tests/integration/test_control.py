@@ -157,13 +157,13 @@ def test_reload_changes_only_what_changed(daemon):
     until(lambda: taken(daemon) > 10, "messages flow")
     daemon.write({**ONE, "lanes": 3, "routes": {"gen": generate(), "more": generate()}})
     text = daemon.ctl("reload").stdout
-    assert "1 routes kept, 0 changed, 1 added, 0 removed" in text and "the new lanes will hold after a restart" in text
+    assert "routes: 1 kept, 0 changed, 1 added, 0 removed" in text and "the new lanes will hold after a restart" in text
     assert taken(daemon) > 10
     until(lambda: len(daemon.routes()) == 2, "the new route is there")
 
     daemon.write({**ONE, "routes": {"gen": generate(size=10)}})
     daemon.signal(signal.SIGHUP)
-    until(lambda: "0 routes kept, 1 changed, 0 added, 1 removed" in daemon.whole_log(), "the signal's reload")
+    until(lambda: "routes: 0 kept, 1 changed, 0 added, 1 removed" in daemon.whole_log(), "the signal's reload")
     until(lambda: len(ask(daemon, "routes")["routes"]) == 1 and state(daemon) == "running", "the old route is gone")
 
 

@@ -77,7 +77,7 @@ END_TEST
 START_TEST(reload_shows_what_waits)
 {
     char *text = shown(render_reload, "{\"kept\": 3, \"changed\": 1, \"restart_needed\": \"lanes, limits\"}");
-    ck_assert_str_eq(text, "reloaded: 3 routes kept, 1 changed, 0 added, 0 removed\n"
+    ck_assert_str_eq(text, "routes: 3 kept, 1 changed, 0 added, 0 removed\n"
                            "the new lanes, limits will hold after a restart only\n");
     free(text);
 }
