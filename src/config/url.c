@@ -48,7 +48,7 @@ static const char *split_host(const char *from, const char *to, struct parts *p)
         if (host_end < to && *host_end != ':')
             return "only a port may follow the \"]\" of an IPv6 address";
     } else {
-        const char *colon = memchr(from, ':', (size_t)(to - from));
+        const char *colon = from < to ? memchr(from, ':', (size_t)(to - from)) : NULL;
         if (colon)
             host_end = colon;
         p->host = between(from, host_end);

@@ -248,15 +248,16 @@ static void refuse(struct outlet *o, struct root *r, const char *reason)
 }
 
 /* Anything but ok: the branch is held, with all later ones of its key. */
-static void held(struct outlet *o, struct root *r, enum verdict_class class, const char *reason)
+static void held(struct outlet *o, struct root *r, const struct verdict *v)
 {
+    const char *reason = v->reason ? v->reason : "no reason given";
     struct hold *h = parking_find(&o->parking, r->order);
     if (!h)
         h = parking_open(&o->parking, r->order);
     h->under_way = false;
     parking_add(&o->parking, h, r);
     int64_t now = loop_now(o->loop);
-    switch (class) {
+    switch (v->class) {
     case VERDICT_REJECT:
         refuse(o, r, reason);
         parking_move(&o->parking, h, HOLD_REFUSED, 0);
@@ -266,9 +267,15 @@ static void held(struct outlet *o, struct root *r, enum verdict_class class, con
             parking_move(&o->parking, h, HOLD_FAULT, 0);
         enter_fault(o, reason);
         break;
+    case VERDICT_UNKNOWN:
+        if (h->state == HOLD_GATE)
+            parking_move(&o->parking, h, HOLD_TIMED, now);
+        break;
     default:
-        if (h->state != HOLD_REFUSED && h->state != HOLD_FAULT)
-            parking_move(&o->parking, h, HOLD_TIMED, class == VERDICT_UNKNOWN ? now : now + hold_delay(r));
+        if (v->untried && h->state == HOLD_GATE)
+            parking_move(&o->parking, h, HOLD_TIMED, now);
+        else if (!v->untried && h->state != HOLD_REFUSED && h->state != HOLD_FAULT)
+            parking_move(&o->parking, h, HOLD_TIMED, now + hold_delay(r));
         break;
     }
 }
@@ -313,7 +320,7 @@ static void on_verdicts(void *ctx, const struct verdict *verdicts, size_t n)
             pass_on(o, r);
             o->host->done(o->ctx, o, r, true);
         } else
-            held(o, r, verdicts[i].class, verdicts[i].reason ? verdicts[i].reason : "no reason given");
+            held(o, r, &verdicts[i]);
     }
     o->host->wake(o->ctx);
 }
