@@ -4,10 +4,14 @@ import re
 
 import pytest
 from support.brokers import Brokers, PrivateRedis
+from support.ends import World
 from support.ferry import Ferry
 from support.kafka import Kafka
 from support.rabbit import Rabbit
 from support.redis import Redis
+
+# Of all names on the brokers, so that what is left can be removed.
+PREFIX = "ferrytest-"
 
 
 @pytest.fixture(scope="session")
@@ -22,8 +26,9 @@ def brokers():
 @pytest.fixture(scope="session")
 def redis(brokers):
     r = Redis(brokers.redis_url)
-    r.flushall()
     yield r
+    for key in r.scan_iter(match=f"*{PREFIX}*", count=1000):
+        r.unlink(key)
     r.close()
 
 
@@ -61,6 +66,21 @@ def private_redis():
 
 
 @pytest.fixture
+def world(redis, rabbit, kafka, connections):
+    return World(redis, rabbit, kafka, connections)
+
+
+@pytest.fixture
+def durable_world(private_redis, rabbit, kafka, connections):
+    """With a Redis of the test's own, which has written what it has answered: it may be killed."""
+    private = private_redis(fsync="always")
+    made = World(Redis(private.url), rabbit, kafka, {**connections, "cache": private.url})
+    made.private = private
+    yield made
+    made.redis.close()
+
+
+@pytest.fixture
 def ferry(tmp_path):
     """Makes daemons: ferry(config, …) writes the file; the test starts it. Ended with the test."""
     made = []
@@ -74,7 +94,8 @@ def ferry(tmp_path):
 
 
 def unique_name(text):
-    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[:60] + "-" + os.urandom(3).hex()
+    text = re.sub(r"[^A-Za-z0-9]+", "-", text.removeprefix("test_")).strip("-")[:60]
+    return f"{PREFIX}{text}-{os.urandom(3).hex()}"
 
 
 @pytest.fixture

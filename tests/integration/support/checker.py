@@ -41,17 +41,20 @@ class Verdict:
         return self
 
 
-def differences(message, seen, keyed):
-    """How what arrived differs from what was sent, in words. Where the sink holds no headers, only the payload can."""
+def differences(message, seen, keyed, bare=False):
+    """How what arrived differs from what was sent, in words. Where the sink holds no headers, only the payload can. bare: the
+    source held the payload alone."""
     if sha256(message.payload) != sha256(seen.payload):
         sizes = ["none" if p is None else len(p) for p in (message.payload, seen.payload)]
         yield f"payload of {sizes[0]} bytes became one of {sizes[1]} with another digest"
-    if seen.headers is not None and tuple(seen.headers) != message.headers:
-        missing = [h for h in message.headers if h not in seen.headers]
-        added = [h for h in seen.headers if h not in message.headers]
+    headers = () if bare else message.headers
+    if seen.headers is not None and tuple(seen.headers) != headers:
+        missing = [h for h in headers if h not in seen.headers]
+        added = [h for h in seen.headers if h not in headers]
         yield f"headers: missing {missing}, added {added}" if missing or added else "headers: order or number differ"
-    if keyed and seen.key != (None if message.key is None else message.key.encode()):
-        yield f"key {message.key!r} became {seen.key!r}"
+    key = None if bare or message.key is None else message.key.encode()
+    if keyed and seen.key != key:
+        yield f"key {key!r} became {seen.key!r}"
 
 
 def check(sent, seen, keyed=False, compare=differences):

@@ -1,0 +1,61 @@
+"""Each broker killed (-9) and started again in the middle of 20,000 messages, as a route's source and as its sink."""
+import time
+
+import pytest
+from support.ends import SINKS, SOURCES, make_sink
+from support.message import Maker
+from support.waiting import until
+
+COUNT = 20000
+LIMITS = {"in_flight": 2000, "unsettled": 2000}
+# RabbitMQ killed forgets the acks that it had not written: what it delivers again on its own.
+RABBIT_FORGETS = 2000
+
+CASES = {
+    "redis as source (stream)": ("redis", "stream", "kafka"),
+    "redis as source (list)": ("redis", "list", "kafka"),
+    "redis as sink": ("redis", "kafka", "stream"),
+    "rabbitmq as source": ("rabbitmq", "classic", "stream"),
+    "rabbitmq as sink": ("rabbitmq", "stream", "queue"),
+    "kafka as source": ("kafka", "kafka", "stream"),
+    "kafka as sink": ("kafka", "stream", "kafka"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_broker_killed(durable_world, brokers, ferry, unique, case, capsys):
+    victim, source_kind, sink_kind = CASES[case]
+    world = durable_world
+    own = world.private.brokers if victim == "redis" else brokers
+    source = SOURCES[source_kind](world, unique)
+    sink = make_sink(sink_kind, world, unique + "-out", source)
+    source.prepare()
+    sink.prepare()
+    sent = Maker().many(COUNT, keys=1000, size=200)
+    source.send(sent)
+    f = ferry({"connections": world.connections, "limits": LIMITS,
+               "routes": {"r": {"from": source.config(), "to": sink.config()}}})
+    kill = own.killer(victim)
+    f.start(wait=False)
+    until(lambda: sink.count() >= COUNT // 5, lambda: "a fifth has arrived\n" + f.log(), timeout=60, every=0)
+    kill()
+    try:
+        before = f.wait(lambda r: r["r"]["state"] != "running" and r["r"], "the route notices", timeout=20)
+        assert before["state"] == "waiting" and before["reason"], before
+        assert before["counters"]["delivered"] < COUNT, "all had arrived before the kill: this proved nothing"
+        at_kill = before["counters"]["delivered"]
+    finally:
+        answered = own.start(victim)
+    f.wait(lambda r: r["r"]["counters"]["delivered"] > at_kill, "flowing again", timeout=30)
+    again = time.monotonic() - answered
+    f.wait(lambda r: sink.count() >= COUNT and r["r"]["in_flight"] == 0 and r["r"]["unsettled"] == 0,
+           "the rest has arrived", timeout=60)
+    assert f.route("r")["counters"]["dead"] == 0
+    f.stop()
+    allowed = sum(LIMITS.values()) + (RABBIT_FORGETS if victim == "rabbitmq" else 0)
+    verdict = sink.check(sent, sink.read(), source).require(case, duplicates=allowed)
+    assert source.backlog() == 0
+    with capsys.disabled():
+        print(f"\n    {case}: killed after {at_kill}, flows again {again:.2f} s after it answers, "
+              f"{verdict.duplicates} duplicates", end=" ")
+    assert again < 5, f"flowing again took {again:.2f} s"

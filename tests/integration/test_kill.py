@@ -1,0 +1,77 @@
+"""ferryd killed, or told to stop, in the middle of 20,000 messages, and started again."""
+import time
+
+import pytest
+from support.ends import AT_LEAST_ONCE, SOURCES, make_sink
+from support.message import Maker
+from support.waiting import until
+
+COUNT = 20000
+LIMITS = {"in_flight": 2000, "unsettled": 2000}
+SINK_FOR = {"stream": "kafka", "list": "stream", "classic": "stream", "quorum": "list", "kafka": "queue"}
+
+
+@pytest.fixture(params=AT_LEAST_ONCE)
+def middle(request, durable_world, ferry, unique):
+    """A loaded source, and a daemon that has carried a part of it."""
+    world = durable_world
+
+    class Middle:
+        pass
+    m = Middle()
+    m.source = SOURCES[request.param](world, unique)
+    m.sink = make_sink(SINK_FOR[request.param], world, unique + "-out", m.source)
+    m.source.prepare()
+    m.sink.prepare()
+    m.sent = Maker().many(COUNT, keys=1000, size=200)
+    m.source.send(m.sent)
+    m.ferry = ferry({"connections": world.connections, "limits": LIMITS,
+                     "routes": {"r": {"from": m.source.config(), "to": m.sink.config()}}})
+    m.ferry.start(wait=False)
+    until(lambda: m.sink.count() >= COUNT // 5, lambda: "a fifth has arrived\n" + m.ferry.log(), timeout=60, every=0)
+    return m
+
+
+def finish(m, duplicates):
+    m.ferry.wait(lambda r: m.sink.count() >= COUNT and r["r"]["in_flight"] == 0 and r["r"]["unsettled"] == 0,
+                 "the rest has arrived", timeout=60)
+    m.ferry.stop()
+    verdict = m.sink.check(m.sent, m.sink.read(), m.source)
+    verdict.require(type(m.source).__name__, duplicates=duplicates)
+    assert m.source.backlog() == 0
+    return verdict
+
+
+def test_killed(middle, capsys):
+    """Lost nothing; twice only what was in flight or unsettled; flowing again within 5 s."""
+    m = middle
+    m.ferry.kill9()
+    stopped_at = settled_count(m.sink)
+    assert stopped_at < COUNT, "all had arrived before the kill: this proved nothing"
+    m.ferry.start(wait=False)
+    until(lambda: m.sink.count() > stopped_at, lambda: "flowing again\n" + m.ferry.log(), timeout=30, every=0)
+    again = time.monotonic() - m.ferry.started_at
+    verdict = finish(m, duplicates=sum(LIMITS.values()))
+    with capsys.disabled():
+        print(f"\n    {type(m.source).__name__}: killed at {stopped_at}, flows again after {again:.2f} s, "
+              f"{verdict.duplicates} duplicates", end=" ")
+    assert again < 5, f"flowing again took {again:.2f} s"
+
+
+def test_stopped(middle):
+    """SIGTERM: drained, so nothing is lost and nothing comes twice."""
+    m = middle
+    m.ferry.stop()
+    stopped_at = m.sink.count()
+    assert stopped_at < COUNT, "all had arrived before the signal: this proved nothing"
+    m.ferry.start()
+    finish(m, duplicates=0)
+
+
+def settled_count(sink):
+    """What the dead daemon had written arrives a moment after its end."""
+    last = -1
+    while (now := sink.count()) != last:
+        last = now
+        time.sleep(0.1)
+    return now
