@@ -180,7 +180,7 @@ static void print_value(const struct option *o, const void *field, int indent, b
     bool pointer = o->type == &OPTION_GROUP_PTR;
     const void *inner = pointer ? *(void *const *)field : field;
     if (!is_group(o) && !(pointer && indent >= 0)) {
-        if (!is_unset(o, field) && (all || !is_default(o, field)))
+        if (!is_unset(o, field) && (all || o->required || !is_default(o, field)))
             o->type->print(o, field, out);
         return;
     }

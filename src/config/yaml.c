@@ -246,33 +246,44 @@ static void check_only_document(struct reader *r, yaml_parser_t *parser)
     yaml_document_delete(&next);
 }
 
+/* With the parser set up: everything that the text holds. */
+static struct node *read_text(struct reader *r, yaml_parser_t *parser)
+{
+    struct node *root = NULL;
+    if (!yaml_parser_load(parser, &r->yaml)) {
+        yaml_explain(&r->text, parser, r->d);
+        return NULL;
+    }
+    if (yaml_document_get_root_node(&r->yaml)) {
+        root = read_tree(r);
+        check_only_document(r, parser);
+    } else {
+        diagnostics_error(r->d, (struct mark){ r->text.name, 1, 1 },
+                          "the file is empty, expected a map with \"routes\" in it");
+    }
+    yaml_document_delete(&r->yaml);
+    return root;
+}
+
 struct node *yaml_read(struct document *doc, const char *name, struct bytes text, struct diagnostics *d)
 {
     static const uint8_t byte_order_mark[] = { 0xef, 0xbb, 0xbf };
     if (text.len >= 3 && memcmp(text.data, byte_order_mark, 3) == 0)
         text = bytes_of(text.data + 3, text.len - 3);
-    struct reader r = { .doc = doc, .d = d, .text = { .name = name, .bytes = text } };
-    diagnostics_file(d, name);
-    if (!yaml_check_bytes(&r.text, d))
-        return NULL;
-    yaml_parser_t parser;
-    if (!yaml_parser_initialize(&parser))
-        abort();
-    yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&parser, text.data, text.len);
+    /* A copy, since what explains errors looks ahead up to a NUL. */
+    char *copy = mem_string_n(text.len ? (const char *)text.data : "", text.len);
+    struct reader r = { .doc = doc, .d = d, .text = { .name = name, .bytes = bytes_of(copy, text.len) } };
     struct node *root = NULL;
-    if (!yaml_parser_load(&parser, &r.yaml)) {
-        yaml_explain(&r.text, &parser, d);
-    } else {
-        if (yaml_document_get_root_node(&r.yaml)) {
-            root = read_tree(&r);
-            check_only_document(&r, &parser);
-        } else {
-            diagnostics_error(d, (struct mark){ name, 1, 1 },
-                              "the file is empty, expected a map with \"routes\" in it");
-        }
-        yaml_document_delete(&r.yaml);
+    diagnostics_file(d, name);
+    if (yaml_check_bytes(&r.text, d)) {
+        yaml_parser_t parser;
+        if (!yaml_parser_initialize(&parser))
+            abort();
+        yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
+        yaml_parser_set_input_string(&parser, r.text.bytes.data, r.text.bytes.len);
+        root = read_text(&r, &parser);
+        yaml_parser_delete(&parser);
     }
-    yaml_parser_delete(&parser);
+    free(copy);
     return root;
 }
