@@ -242,9 +242,9 @@ static void finish(struct daemon *d)
 {
     keepalive_stop(&d->keepalive);
     signals_close(&d->signals);
+    watchdog_free(d->watchdog); /* before the loops that it looks at */
     engine_free(d->engine);
     control_free(d->control); /* after the engine, which may still owe it reports */
-    watchdog_free(d->watchdog);
     reload_free(d->reload);
     timer_close(&d->status_due);
     timer_close(&d->stop_limit);
