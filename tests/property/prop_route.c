@@ -334,7 +334,7 @@ static void answer(struct fake_sink *s, enum verdict_class all)
                 sink_verdicts(&s->base, verdicts, n);
                 n = 0;
             }
-            verdicts[n++] = (struct verdict){ d->tag, VERDICT_AGAIN, "behind" };
+            verdicts[n++] = (struct verdict){ d->tag, VERDICT_AGAIN, "behind", draw(2) };
             list_remove(&d->node);
             s->count--;
             free(d);
