@@ -31,7 +31,7 @@ static bool is_scheme(struct bytes s)
     if (!s.len || !isalpha(s.data[0]))
         return false;
     for (size_t i = 1; i < s.len; i++)
-        if (!isalnum(s.data[i]) && !memchr("+-.", s.data[i], 3))
+        if (!isalnum(s.data[i]) && !strchr("+-.", s.data[i]))
             return false;
     return true;
 }

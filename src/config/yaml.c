@@ -63,7 +63,7 @@ static struct node *read_list(struct reader *r, const yaml_node_t *y, struct mar
     struct node *n = document_node(r->doc, NODE_LIST, at);
     n->flow = y->data.sequence.style == YAML_FLOW_SEQUENCE_STYLE;
     n->count = (size_t)(y->data.sequence.items.top - y->data.sequence.items.start);
-    const struct node **items = document_keep(r->doc, n->count ? mem_array(n->count, sizeof *items) : NULL);
+    const struct node **items = document_keep(r->doc, n->count ? mem_array(n->count, sizeof(struct node *)) : NULL);
     n->items = items;
     for (size_t i = 0; i < n->count; i++) {
         int index = y->data.sequence.items.start[i];

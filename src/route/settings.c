@@ -174,7 +174,7 @@ static const struct node *section(struct settings_reader *r, const struct node *
 
 static void read_connections(struct settings_reader *r, const struct node *n)
 {
-    r->s->connections = n->count ? mem_array(n->count, sizeof(*r->s->connections)) : NULL;
+    r->s->connections = mem_array(n->count + 1, sizeof(struct connection *));
     r->used = mem_array(n->count + 1, sizeof *r->used);
     for (size_t i = 0; i < n->count; i++)
         connection_read(r, &n->pairs[i]);
@@ -182,7 +182,7 @@ static void read_connections(struct settings_reader *r, const struct node *n)
 
 static void read_routes(struct settings_reader *r, const struct node *n)
 {
-    r->s->routes = n->count ? mem_array(n->count, sizeof *r->s->routes) : NULL;
+    r->s->routes = mem_array(n->count + 1, sizeof *r->s->routes);
     for (size_t i = 0; i < n->count; i++)
         route_read(r, &n->pairs[i]);
 }
@@ -190,7 +190,7 @@ static void read_routes(struct settings_reader *r, const struct node *n)
 /* Only when all is well: a route that was not understood may have meant one of them. */
 static void warn_of_unused(struct settings_reader *r)
 {
-    for (size_t i = 0; i < r->s->connection_count; i++)
+    for (size_t i = 0; r->used && i < r->s->connection_count; i++)
         if (!r->used[i] && !diagnostics_errors(r->d))
             diagnostics_warning(r->d, r->s->connections[i]->mark, "no route uses connection \"%s\"",
                                 r->s->connections[i]->name);
