@@ -494,6 +494,7 @@ static void on_turn(void *arg)
     struct instance *i = arg;
     if (i->life == LIFE_STOPPING || i->life == LIFE_STOPPED)
         return;
+    loop_set_doing(i->start.loop, i->subject);
     flush_settled(i);
     update_source_pause(i);
     if (i->life != LIFE_ABANDONED)
