@@ -218,9 +218,9 @@ static void grant(struct instance *i)
 {
     allowance_give(&i->messages);
     allowance_give(&i->bytes);
+    i->short_of_messages = i->short_of_bytes = false;
     if (i->life != LIFE_RUNNING || i->source_paused || i->ended || enough_ahead(i))
         return;
-    i->short_of_messages = i->short_of_bytes = false;
     int64_t messages = allowance_top_up(&i->messages, GRANT_MESSAGES, &i->short_of_messages);
     int64_t bytes = allowance_top_up(&i->bytes, GRANT_BYTES, &i->short_of_bytes);
     if (messages > 0 || bytes > 0)
