@@ -4,6 +4,8 @@
 #include "base/mem.h"
 
 #include <hiredis/hiredis.h>
+#include <openssl/sha.h>
+#include <stdio.h>
 
 enum { WORDS_MAX = 16 };
 
@@ -36,4 +38,12 @@ void command_strings(struct buf *out, const char *first, ...)
         words[n++] = bytes_of_string(s);
     va_end(args);
     command_write(out, words, n);
+}
+
+void script_sha(struct bytes text, char sha[41])
+{
+    uint8_t digest[SHA_DIGEST_LENGTH];
+    SHA1(text.len ? text.data : (const uint8_t *)"", text.len, digest);
+    for (size_t i = 0; i < sizeof digest; i++)
+        snprintf(sha + 2 * i, 3, "%02x", digest[i]);
 }

@@ -62,3 +62,6 @@ static inline void buf_used_to(struct buf *b, const uint8_t *end)
 void command_write(struct buf *out, const struct bytes *words, size_t n);
 /* The same from strings, up to NULL. */
 void command_strings(struct buf *out, const char *first, ...) __attribute__((sentinel));
+
+/* The name of a script for EVALSHA, NUL-terminated. */
+void script_sha(struct bytes text, char sha[41]);

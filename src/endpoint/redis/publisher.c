@@ -1,12 +1,9 @@
 /* Queue, window, life and verdicts of a Redis sink; how runs are written is in publish_run.c. */
 #include "endpoint/redis/publish_run.h"
 
-#include "base/log.h"
 #include "base/mem.h"
+#include "endpoint/redis/command.h"
 #include "endpoint/redis/refusal.h"
-
-#include <openssl/sha.h>
-#include <stdio.h>
 
 enum {
     QUEUE_MESSAGES = 2 * RUN_MESSAGES, /* one run under way, the next one waiting for it */
@@ -327,12 +324,7 @@ void publisher_init(struct publisher *p, const struct publish_ops *ops, const st
     p->backoff = BACKOFF_RECONNECT;
     p->mode = choose_mode(p, env->order);
     publish_prepare(p, fixed);
-    if (p->mode == PUBLISH_SCRIPT) {
-        uint8_t digest[SHA_DIGEST_LENGTH];
-        SHA1(p->script.data, p->script.len, digest);
-        for (size_t i = 0; i < sizeof digest; i++)
-            snprintf(p->sha + 2 * i, 3, "%02x", digest[i]);
-    }
+    script_sha(buf_bytes(&p->script), p->sha);
     task_init(&p->pump, on_pump, p);
     task_init(&p->tell, on_tell, p);
     task_init(&p->stopped, on_stopped, p);
