@@ -21,7 +21,8 @@ struct option {
     const char *fallback_text; /* how the manual names a default that is computed, such as "host name" */
     const char *help;          /* one sentence for the manual: what it does, and its unit if any */
     bool required;
-    int64_t min, max;           /* OPTION_INT, _DURATION (us), _SIZE (bytes); 0,0: no bounds but the type's own */
+    int64_t min, max;           /* OPTION_INT, _DURATION (us), _SIZE (bytes); 0,0: no bounds but the type's own; max
+                                   INT64_MAX, or 0 above a min: no upper one */
     const char *const *choices; /* OPTION_ENUM: NULL-terminated; the field is the index */
     const struct option *group; /* OPTION_GROUP, OPTION_GROUPS: the table of each map */
     size_t group_size;          /* sizeof its struct */

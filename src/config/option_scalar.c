@@ -113,9 +113,14 @@ static bool has_bounds(const struct option *o)
     return o->min || o->max;
 }
 
+static bool has_upper_bound(const struct option *o)
+{
+    return o->max != INT64_MAX && !(o->max == 0 && o->min > 0);
+}
+
 static bool check_bounds(const struct option *o, const struct node *n, int64_t value, struct diagnostics *d)
 {
-    if (!has_bounds(o) || (value >= o->min && value <= o->max))
+    if (!has_bounds(o) || (value >= o->min && (value <= o->max || !has_upper_bound(o))))
         return true;
     CLEANUP(buf_free) struct buf expected = BUF_EMPTY;
     option_print_bounds(o, &expected);
@@ -387,6 +392,11 @@ void option_print_bounds(const struct option *o, struct buf *out)
     buf_append_string(out, o->type->expected);
     if (!has_bounds(o))
         return;
+    if (!has_upper_bound(o)) {
+        buf_append_string(out, o->type == &OPTION_INT ? " of at least " : ", at least ");
+        print_bound(o, o->min, out);
+        return;
+    }
     buf_append_string(out, o->type == &OPTION_INT ? " from " : ", from ");
     print_bound(o, o->min, out);
     buf_append_string(out, " to ");

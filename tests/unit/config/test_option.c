@@ -131,6 +131,32 @@ START_TEST(numbers)
 }
 END_TEST
 
+START_TEST(bounds)
+{
+    static const struct option rows[] = {
+        { .name = "a", .type = &OPTION_INT },
+        { .name = "a", .type = &OPTION_INT, .min = 1, .max = 9 },
+        { .name = "a", .type = &OPTION_INT, .min = 1, .max = INT64_MAX },
+        { .name = "a", .type = &OPTION_INT, .min = 1 },
+        { .name = "a", .type = &OPTION_INT, .min = -9, .max = 0 },
+    };
+    static const char *const expected[] = { "a whole number", "a whole number from 1 to 9",
+                                            "a whole number of at least 1", "a whole number of at least 1",
+                                            "a whole number from -9 to 0" };
+    static const bool takes_ten[] = { true, false, true, true, false };
+    struct node ten = { .type = NODE_SCALAR, .text = "10", .len = 2 };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        CLEANUP(buf_free) struct buf out = BUF_EMPTY;
+        option_print_bounds(&rows[i], &out);
+        ck_assert_str_eq(buf_string(&out), expected[i]);
+        struct diagnostics *d = diagnostics_new();
+        int64_t value;
+        ck_assert(OPTION_INT.read(&rows[i], &ten, &value, d) == takes_ten[i]);
+        diagnostics_free(d);
+    }
+}
+END_TEST
+
 START_TEST(defaults)
 {
     struct everything e = { 0 }, f = read_text("{}");
@@ -209,6 +235,7 @@ int main(void)
     tcase_add_test(c, durations);
     tcase_add_test(c, sizes);
     tcase_add_test(c, numbers);
+    tcase_add_test(c, bounds);
     tcase_add_test(c, defaults);
     tcase_add_test(c, texts_are_verbatim);
     tcase_add_test(c, block_and_flow_read_back);
