@@ -19,9 +19,9 @@ struct reload_result {
 };
 
 /* What commands act on: the daemon's; tests have a fake one. Each done is called exactly once, maybe at once; what it is
- * given is valid during the call, except the report, which it then owns. */
+ * given is valid during the call. */
 struct control_host {
-    void (*report)(void *arg, void (*done)(void *done_arg, struct report *r), void *done_arg);
+    void (*report)(void *arg, void (*done)(void *done_arg, const struct report *r), void *done_arg);
     bool (*pause)(void *arg, const char *route); /* false: there is no such route */
     bool (*resume)(void *arg, const char *route);
     const char *(*nearest_route)(void *arg, const char *name); /* for "did you mean"; NULL: none is near */

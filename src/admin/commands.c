@@ -38,27 +38,25 @@ static json_t *ok(void)
 
 /* ---- what observers may do: each is a view of the report */
 
-static void reply_status(void *arg, struct report *report)
+static void reply_status(void *arg, const struct report *report)
 {
     struct request *r = arg;
     json_t *answer = ok();
     json_object_update_new(answer, report_json(report));
     json_object_set_new(answer, "version", json_string(r->host->version));
     json_object_set_new(answer, "pid", json_integer(getpid()));
-    report_free(report);
     r->reply(r, answer);
 }
 
-static void reply_routes(void *arg, struct report *report)
+static void reply_routes(void *arg, const struct report *report)
 {
     struct request *r = arg;
     json_t *answer = json_pack("{s:b, s:b, s:b, s:o}", "ok", 1, "healthy", report_healthy(report), "complete",
                                report->complete, "routes", report_json_routes(report));
-    report_free(report);
     r->reply(r, answer);
 }
 
-static void reply_route(void *arg, struct report *report)
+static void reply_route(void *arg, const struct report *report)
 {
     struct request *r = arg;
     const char *name = route_argument(r);
@@ -69,11 +67,10 @@ static void reply_route(void *arg, struct report *report)
                                report_json_route(&report->routes[i]));
     if (!answer && !report->complete)
         answer = command_error("the lane of route \"%s\" does not answer, if there is such a route", name);
-    report_free(report);
     r->reply(r, answer ? answer : no_such_route(r, name));
 }
 
-static void reply_connections(void *arg, struct report *report)
+static void reply_connections(void *arg, const struct report *report)
 {
     struct request *r = arg;
     bool healthy = report->complete;
@@ -81,7 +78,6 @@ static void reply_connections(void *arg, struct report *report)
         healthy &= report->connections[i].status.state == ENDPOINT_UP;
     json_t *answer = json_pack("{s:b, s:b, s:b, s:o}", "ok", 1, "healthy", healthy, "complete", report->complete,
                                "connections", report_json_connections(report));
-    report_free(report);
     r->reply(r, answer);
 }
 

@@ -6,6 +6,7 @@
 
 #include "admin/control.h"
 #include "admin/protocol.h"
+#include "admin/report_desk.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -26,6 +27,7 @@ struct daemon {
     struct loop *loop;
     struct watchdog *watchdog;
     struct engine *engine;
+    struct report_desk *reports;
     struct reload *reload;
     struct control_host host;
     struct control *control;
@@ -85,10 +87,10 @@ static void log_routes(const struct settings *s)
 
 /* ---- what the control socket may ask for */
 
-static void host_report(void *arg, void (*done)(void *done_arg, struct report *r), void *done_arg)
+static void host_report(void *arg, void (*done)(void *done_arg, const struct report *r), void *done_arg)
 {
     struct daemon *d = arg;
-    engine_report(d->engine, done, done_arg);
+    report_desk_ask(d->reports, done, done_arg);
 }
 
 static bool host_pause(void *arg, const char *route)
@@ -123,7 +125,7 @@ static void host_reload(void *arg, void (*done)(void *done_arg, const struct rel
 
 /* ---- the service manager's status line */
 
-static void on_status_report(void *arg, struct report *r)
+static void on_status_report(void *arg, const struct report *r)
 {
     size_t running = 0;
     double in = 0, out = 0;
@@ -134,7 +136,6 @@ static void on_status_report(void *arg, struct report *r)
         out += r->routes[i].rate_out;
     }
     notify_status("%zu of %zu routes run, %.0f messages/s in, %.0f out", running, r->route_count, in, out);
-    report_free(r);
 }
 
 static void on_status_due(void *arg)
@@ -142,7 +143,7 @@ static void on_status_due(void *arg)
     struct daemon *d = arg;
     if (d->stopping)
         return;
-    engine_report(d->engine, on_status_report, d);
+    report_desk_ask(d->reports, on_status_report, d);
     timer_set(&d->status_due, STATUS_EVERY);
 }
 
@@ -198,6 +199,11 @@ static void on_signal(void *arg, int number)
 
 /* ---- boot */
 
+static void ask_engine(void *arg, void (*done)(void *done_arg, struct report *r), void *done_arg)
+{
+    engine_report(arg, done, done_arg);
+}
+
 static void on_started(void *arg, const struct engine_change *change)
 {
     (void)arg;
@@ -227,6 +233,7 @@ static void start(struct daemon *d, struct settings *settings)
     watchdog_watch(d->watchdog, d->loop);
     d->engine = engine_new(d->loop, d->watchdog, settings);
     watchdog_start(d->watchdog);
+    d->reports = report_desk_new(d->loop, ask_engine, d->engine);
     d->reload = reload_new(d->engine, settings);
     timer_init(&d->status_due, d->loop, on_status_due, d);
     timer_init(&d->stop_limit, d->loop, on_stop_limit, d);
@@ -244,7 +251,8 @@ static void finish(struct daemon *d)
     signals_close(&d->signals);
     watchdog_free(d->watchdog); /* before the loops that it looks at */
     engine_free(d->engine);
-    control_free(d->control); /* after the engine, which may still owe it reports */
+    report_desk_free(d->reports); /* after the engine, which may still owe it a report; control likewise */
+    control_free(d->control);
     reload_free(d->reload);
     timer_close(&d->status_due);
     timer_close(&d->stop_limit);

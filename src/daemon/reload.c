@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "daemon/daemon.h"
 #include "daemon/notify.h"
+#include "daemon/process.h"
 
 #define SUBJECT "reload"
 
@@ -96,6 +97,7 @@ static void on_applied(void *arg, const struct engine_change *c)
 static void apply(struct reload *r, struct settings *next)
 {
     r->next = next;
+    process_warn_readable(next);
     notify_reloading();
     engine_apply(r->engine, next, on_applied, r);
 }

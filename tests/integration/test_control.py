@@ -214,8 +214,13 @@ def test_abuse_hurts_nobody(made):
             s.sendall(dice.randbytes(dice.randrange(1, 3000)) + (b"\n" if n % 2 else b""))
     with connect(made) as s, contextlib.suppress(OSError):
         s.sendall(b'{"command": "' + b"x" * 100000)
+    flood = [connect(made) for _ in range(8)]
+    for s in flood:
+        s.sendall(b'{"command": "status"}\n' * 1000)
     assert rate(made) >= 18000
     made.ctl("status")
+    for s in flood:
+        s.close()
     assert len(os.listdir(f"/proc/{made.process.pid}/fd")) < 150
     for s in idle:
         s.close()

@@ -176,7 +176,7 @@ START_TEST(a_client_may_go_before_its_answer)
     host.hold_reports = true;
     int gone = dial(), kept = dial();
     say(gone, "{\"command\": \"status\"}\n");
-    void (*done)(void *, struct report *) = host.held;
+    void (*done)(void *, const struct report *) = host.held;
     void *arg = host.held_arg;
     close(gone);
     say(kept, "{\"command\": \"status\"}\n{\"command\": \"version\"}\n");

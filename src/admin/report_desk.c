@@ -1,0 +1,104 @@
+/* Shares reports among those who ask.
+ *
+ *   ask ─▶ waiting ── 50 ms after the last one began ──▶ asked ── the report ──▶ done
+ *
+ * Who asks while one is being made waits for the next: it may have asked because it changed something. */
+#include "admin/report_desk.h"
+
+#include "base/mem.h"
+
+#define INTERVAL (50 * MSEC)
+
+struct asker {
+    struct list node;
+    void (*done)(void *arg, const struct report *r);
+    void *arg;
+};
+
+struct report_desk {
+    void (*ask)(void *arg, void (*done)(void *done_arg, struct report *r), void *done_arg);
+    void *arg;
+    struct list waiting, asked;
+    bool under_way;
+    int64_t begun_us;
+    struct timer due;
+};
+
+static void begin(struct report_desk *d);
+
+static void answer(struct list *askers, const struct report *r)
+{
+    struct list *node;
+    while ((node = list_pop_front(askers))) {
+        struct asker a = *LIST_ENTRY(node, struct asker, node);
+        free(LIST_ENTRY(node, struct asker, node));
+        if (r)
+            a.done(a.arg, r);
+    }
+}
+
+static void on_report(void *arg, struct report *r)
+{
+    struct report_desk *d = arg;
+    answer(&d->asked, r);
+    report_free(r);
+    d->under_way = false;
+    begin(d);
+}
+
+static void begin(struct report_desk *d)
+{
+    struct list *node;
+    if (d->under_way || d->due.armed || list_empty(&d->waiting))
+        return;
+    int64_t now = clock_us(), wait = d->begun_us + INTERVAL - now;
+    if (wait > 0) {
+        timer_set(&d->due, wait);
+        return;
+    }
+    while ((node = list_pop_front(&d->waiting)))
+        list_push_back(&d->asked, node);
+    d->under_way = true;
+    d->begun_us = now;
+    d->ask(d->arg, on_report, d);
+}
+
+static void on_due(void *arg)
+{
+    begin(arg);
+}
+
+struct report_desk *report_desk_new(struct loop *loop,
+                                    void (*ask)(void *arg, void (*done)(void *done_arg, struct report *r),
+                                                void *done_arg),
+                                    void *arg)
+{
+    struct report_desk *d = mem_zero(sizeof *d);
+
+    d->ask = ask;
+    d->arg = arg;
+    d->begun_us = -INTERVAL;
+    list_init(&d->waiting);
+    list_init(&d->asked);
+    timer_init(&d->due, loop, on_due, d);
+    return d;
+}
+
+void report_desk_ask(struct report_desk *d, void (*done)(void *arg, const struct report *r), void *arg)
+{
+    struct asker *a = mem_zero(sizeof *a);
+    a->done = done;
+    a->arg = arg;
+    list_push_back(&d->waiting, &a->node);
+    begin(d);
+}
+
+void report_desk_free(struct report_desk *d)
+{
+    if (!d)
+        return;
+    answer(&d->waiting, NULL);
+    answer(&d->asked, NULL);
+    timer_close(&d->due);
+    free(d);
+}
