@@ -21,6 +21,7 @@
 
 #define SUBJECT      "ferryd"
 #define STATUS_EVERY (5 * SEC)
+#define SAME_SIGNAL  (250 * MSEC) /* timeout(1), shells and supervisors tell a process and its group: that is one wish */
 #define STOP_MARGIN  (800 * MSEC) /* beyond shutdown_timeout: then something hangs */
 
 struct daemon {
@@ -34,7 +35,7 @@ struct daemon {
     struct signals signals;
     struct keepalive keepalive;
     struct timer status_due, stop_limit;
-    bool stopping;
+    int64_t stopping_us; /* when the first signal came; 0: it runs */
 };
 
 void log_diagnostics(const struct diagnostics *d)
@@ -141,7 +142,7 @@ static void on_status_report(void *arg, const struct report *r)
 static void on_status_due(void *arg)
 {
     struct daemon *d = arg;
-    if (d->stopping)
+    if (d->stopping_us)
         return;
     report_desk_ask(d->reports, on_status_report, d);
     timer_set(&d->status_due, STATUS_EVERY);
@@ -173,7 +174,7 @@ static void on_stop_limit(void *arg)
 static void stop(struct daemon *d, int number)
 {
     int64_t grace_us = reload_settings(d->reload)->shutdown_timeout_us;
-    d->stopping = true;
+    d->stopping_us = clock_us();
     notify_stopping();
     notify_status("draining");
     struct buf grace = BUF_EMPTY;
@@ -191,10 +192,10 @@ static void on_signal(void *arg, int number)
     struct daemon *d = arg;
     if (number == SIGHUP)
         reload_signal(d->reload);
-    else if (d->stopping)
-        exit_now(d, "a second signal: exit at once");
-    else
+    else if (!d->stopping_us)
         stop(d, number);
+    else if (clock_us() - d->stopping_us > SAME_SIGNAL)
+        exit_now(d, "a second signal: exit at once");
 }
 
 /* ---- boot */
@@ -260,7 +261,7 @@ static void finish(struct daemon *d)
 
 int daemon_run(struct settings *settings)
 {
-    struct daemon d = { .stopping = false };
+    struct daemon d = { .stopping_us = 0 };
     signals_block();
     process_warn_readable(settings);
     d.loop = loop_new("main");

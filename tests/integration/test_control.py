@@ -141,13 +141,32 @@ def test_sigterm_drains_and_exits_0(daemon):
     assert not os.path.exists(daemon.socket)
 
 
-def test_a_second_signal_exits_at_once(daemon):
-    # A stopped process gets both before it can have drained.
-    for number in (signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, signal.SIGCONT):
-        daemon.signal(number)
-    assert daemon.process.wait(2) == 1
-    assert "a second signal" in daemon.whole_log()
-    assert not os.path.exists(daemon.socket)
+def stuck(made):
+    """A disk that is full: everything stays in flight."""
+    made.write({"shutdown_timeout": "2s", "routes": {
+        "gen": {"from": {"test": "generate", "count": 50}, "to": {"file": "lines", "path": "/dev/full"}}}})
+    made.start()
+    until(lambda: made.route("gen")["in_flight"] == 50, "all in flight")
+
+
+def test_what_cannot_be_delivered_is_returned(made):
+    stuck(made)
+    assert made.ctl("status", check=False).returncode == 3
+    assert 1.5 < made.stop() < 3
+    assert "50 messages returned" in made.whole_log()
+
+
+def test_a_second_signal_exits_at_once(made):
+    stuck(made)
+    made.signal(signal.SIGTERM)
+    made.signal(signal.SIGTERM)  # the same wish, as timeout(1) tells it
+    time.sleep(0.4)
+    assert made.process.poll() is None
+    began = time.monotonic()
+    made.signal(signal.SIGINT)
+    assert made.process.wait(2) == 1 and time.monotonic() - began < 1
+    assert "a second signal" in made.whole_log()
+    assert not os.path.exists(made.socket)
 
 
 # ---- reload
