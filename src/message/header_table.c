@@ -151,8 +151,8 @@ static struct place read_field(const char *key, json_t *tagged, struct buf *memo
     percent_unescape(bytes_of_string(key), memory);
     p.name_len = memory->len - p.name;
     p.value = memory->len;
-    bool base64;
-    json_t *held;
+    bool base64 = false;
+    json_t *held = NULL;
     read_tag(tagged, &p.type, &base64, &held);
     if (p.type == HEADER_TABLE || p.type == HEADER_ARRAY)
         json_dump_callback(held, append_dump, memory, JSON_COMPACT);
