@@ -246,6 +246,37 @@ static void check_only_document(struct reader *r, yaml_parser_t *parser)
     yaml_document_delete(&next);
 }
 
+static void start_parser(yaml_parser_t *parser, const struct yaml_text *text)
+{
+    if (!yaml_parser_initialize(parser))
+        abort();
+    yaml_parser_set_encoding(parser, YAML_UTF8_ENCODING);
+    yaml_parser_set_input_string(parser, text->bytes.data, text->bytes.len);
+}
+
+/* Whether no value is nested too deeply, which is told. libyaml's time grows with the square of the depth (200,000 brackets
+ * take minutes), so this looks at events, which come as the text is read, before a tree is built. */
+static bool check_depth(struct reader *r)
+{
+    yaml_parser_t parser;
+    yaml_event_t event;
+    bool more = true, ok = true;
+    start_parser(&parser, &r->text);
+    for (unsigned depth = 0; more && ok && yaml_parser_parse(&parser, &event);) {
+        bool begins = event.type == YAML_SEQUENCE_START_EVENT || event.type == YAML_MAPPING_START_EVENT;
+        bool ends = event.type == YAML_SEQUENCE_END_EVENT || event.type == YAML_MAPPING_END_EVENT;
+        depth += begins;
+        depth -= ends;
+        ok = depth <= NODES_MAX_DEPTH;
+        more = event.type != YAML_STREAM_END_EVENT;
+        if (!ok)
+            tell_depth(r, yaml_mark(&r->text, event.start_mark));
+        yaml_event_delete(&event);
+    }
+    yaml_parser_delete(&parser);
+    return ok;
+}
+
 /* With the parser set up: everything that the text holds. */
 static struct node *read_text(struct reader *r, yaml_parser_t *parser)
 {
@@ -275,12 +306,9 @@ struct node *yaml_read(struct document *doc, const char *name, struct bytes text
     struct reader r = { .doc = doc, .d = d, .text = { .name = name, .bytes = bytes_of(copy, text.len) } };
     struct node *root = NULL;
     diagnostics_file(d, name);
-    if (yaml_check_bytes(&r.text, d)) {
+    if (yaml_check_bytes(&r.text, d) && check_depth(&r)) {
         yaml_parser_t parser;
-        if (!yaml_parser_initialize(&parser))
-            abort();
-        yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
-        yaml_parser_set_input_string(&parser, r.text.bytes.data, r.text.bytes.len);
+        start_parser(&parser, &r.text);
         root = read_text(&r, &parser);
         yaml_parser_delete(&parser);
     }
