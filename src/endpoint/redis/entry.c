@@ -90,8 +90,7 @@ static bool must_escape(const struct entry_names *names, struct bytes name)
     if (same(name, names->payload) || same(name, names->key))
         return true;
     return begins(name, BYTES_LITERAL("ferry.")) &&
-           (same(name, BYTES_LITERAL(EMPTY)) || same(name, BYTES_LITERAL(HEADER_TYPES_NAME)) ||
-            begins(name, BYTES_LITERAL(ESCAPE)));
+           (same(name, BYTES_LITERAL(EMPTY)) || begins(name, BYTES_LITERAL(ESCAPE)));
 }
 
 void entry_measure(const struct entry_names *names, const struct message *m, struct buf *scratch,
@@ -100,12 +99,13 @@ void entry_measure(const struct entry_names *names, const struct message *m, str
     uint32_t words = (m->payload ? 2 : 0) + (m->key ? 2 : 0);
     size_t size = m->payload_len + m->key_len + names->payload.len + names->key.len + 4 * BULK_OVERHEAD;
     shape->plain = !m->headers || !m->headers->count;
-    shape->scratch = scratch;
+    shape->types = NULL;
     if (!shape->plain) {
         words += 2 * m->headers->count;
         size += m->headers->bytes + (size_t)m->headers->count * (2 * BULK_OVERHEAD + sizeof ESCAPE);
         buf_clear(scratch);
         if (headers_types_write(m->headers, true, scratch)) {
+            shape->types = scratch;
             words += 2;
             size += scratch->len + sizeof HEADER_TYPES_NAME + 2 * BULK_OVERHEAD;
         }
@@ -145,9 +145,9 @@ uint8_t *entry_put(const struct entry_names *names, const struct message *m, con
     if (!shape->plain) {
         for (uint32_t i = 0; i < m->headers->count; i++)
             p = put_header(names, &m->headers->items[i], p);
-        if (shape->scratch->len) {
+        if (shape->types) {
             p = put_word(p, BYTES_LITERAL(HEADER_TYPES_NAME));
-            p = put_word(p, buf_bytes(shape->scratch));
+            p = put_word(p, buf_bytes(shape->types));
         }
     } else if (!m->payload && !m->key) {
         p = put_word(p, BYTES_LITERAL(EMPTY));

@@ -21,10 +21,10 @@ struct message *entry_read(const struct entry_names *names, const struct reply *
 
 /* How an entry of m is written: counted first, then put. */
 struct entry_shape {
-    uint32_t words;      /* names and values */
-    size_t size;         /* upper bound of what entry_put writes */
-    bool plain;          /* payload and key only */
-    struct buf *scratch; /* holds ferry.types, when there is one */
+    uint32_t words;    /* names and values */
+    size_t size;       /* upper bound of what entry_put writes */
+    bool plain;        /* payload and key only */
+    struct buf *types; /* the value of ferry.types; NULL: there is none */
 };
 void entry_measure(const struct entry_names *names, const struct message *m, struct buf *scratch,
                    struct entry_shape *shape);
