@@ -50,3 +50,10 @@ def test_daemon(ferry):
     f.start().wait_delivered({"r": 1000})
     assert f.route("r")["counters"]["in"] == 1000
     assert f.stop() < 5
+
+
+def test_rabbit_flood(rabbit, unique):
+    sent = Maker().many(3000)
+    rabbit.queue(unique)
+    rabbit.flood(unique, sent)
+    check(sent, rabbit.take(unique), keyed=True).require()

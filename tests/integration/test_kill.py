@@ -3,6 +3,7 @@ import time
 
 import pytest
 from support.ends import AT_LEAST_ONCE, SOURCES, make_sink
+from support.ferry import quiet
 from support.message import Maker
 from support.waiting import until
 
@@ -28,16 +29,17 @@ def middle(request, durable_world, ferry, unique):
     m.ferry = ferry({"connections": world.connections, "limits": LIMITS,
                      "routes": {"r": {"from": m.source.config(), "to": m.sink.config()}}})
     m.ferry.start(wait=False)
-    until(lambda: m.sink.count() >= COUNT // 5, lambda: "a fifth has arrived\n" + m.ferry.log(), timeout=60, every=0)
+    until(lambda: m.ferry.alive() and m.sink.count() >= COUNT // 5, lambda: "a fifth has arrived\n" + m.ferry.log(), timeout=60, every=0)
     return m
 
 
 def finish(m, duplicates):
-    m.ferry.wait(lambda r: m.sink.count() >= COUNT and r["r"]["in_flight"] == 0 and r["r"]["unsettled"] == 0,
+    m.ferry.wait(lambda r: m.sink.count() >= COUNT and quiet(r["r"]) and m.source.backlog() == 0,
                  "the rest has arrived", timeout=60)
     m.ferry.stop()
     verdict = m.sink.check(m.sent, m.sink.read(), m.source)
-    verdict.require(type(m.source).__name__, duplicates=duplicates)
+    # What a quorum queue takes back from a consumer it delivers behind others (RabbitMQ 3.10): then there is no order to keep.
+    verdict.require(type(m.source).__name__, duplicates=duplicates, ordered=not getattr(m.source, "quorum", False))
     assert m.source.backlog() == 0
     return verdict
 

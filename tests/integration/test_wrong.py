@@ -183,8 +183,10 @@ def test_missing_exchange_by_template(world, ferry, unique, beside):
         c.queue_bind(queue.name, f"{unique}-k1", "")
     f.ctl("resume", "wrong")
     f.wait_delivered({"wrong": len(sent)}, timeout=30)
+    # A channel that is closed by a 404 takes other messages' confirms with it: those were sent again.
+    unknown = f.route("wrong")["to"][0]["counters"]["unknown"]
     f.stop()
-    queue.check(sent, queue.read(), source).require()
+    queue.check(sent, queue.read(), source).require(duplicates=unknown)
     assert source.backlog() == 0
 
 

@@ -23,10 +23,11 @@ class Brokers:
 
     def __init__(self, **settings):
         self.settings = dict(settings)
-        for line in self.run("env").splitlines():
-            for word in line.removeprefix("export ").split():
-                name, value = word.split("=", 1)
-                setattr(self, name.removeprefix("FERRY_").lower(), value.strip("'"))
+        self.env = dict(word.split("=", 1) for line in self.run("env").splitlines()
+                        for word in line.removeprefix("export ").split())
+        self.redis_url, self.rabbit_url, self.kafka_url, self.kafka_bootstrap, self.redis_port, self.rabbit_port = (
+            self.env[f"FERRY_{n}"] for n in ("REDIS_URL", "RABBIT_URL", "KAFKA_URL", "KAFKA_BOOTSTRAP", "REDIS_PORT",
+                                             "RABBIT_PORT"))
 
     def run(self, *args, timeout=120):
         done = subprocess.run([SCRIPT, *args], env={**os.environ, **self.settings}, timeout=timeout,

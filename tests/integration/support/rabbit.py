@@ -1,5 +1,6 @@
 """RabbitMQ by pika: what producers send, what consumers find, what is left."""
 import contextlib
+import logging
 import time
 import urllib.parse
 
@@ -8,6 +9,8 @@ import pika.exceptions
 
 from support.message import Seen
 
+# A broker that goes away is what these tests are about.
+logging.getLogger("pika").setLevel(logging.CRITICAL)
 TROUBLE = (pika.exceptions.AMQPError, OSError)
 
 
@@ -90,13 +93,26 @@ class Rabbit:
                 channel.basic_publish(exchange, queue, m.payload or b"", properties_of(m, properties), mandatory=True)
 
     def flood(self, queue, messages, exchange=""):
-        """Persistent, in one go; returns when the queue has them. For queues that nobody reads yet."""
+        """Persistent and confirmed, without waiting for each: what is not confirmed a killed broker may lose."""
         with self.channel() as channel:
-            before = channel.queue_declare(queue, passive=True).method.message_count
+            confirmed, refused = 0, []
+
+            def on_confirm(frame):
+                nonlocal confirmed
+                if isinstance(frame.method, pika.spec.Basic.Nack):
+                    refused.append(frame.method)
+                confirmed = max(confirmed, frame.method.delivery_tag) if frame.method.multiple else confirmed
+                answered.add(frame.method.delivery_tag)
+            answered = set()
+            # The blocking channel's own confirms wait for each message.
+            channel._impl.confirm_delivery(on_confirm)
             for m in messages:
                 channel.basic_publish(exchange, queue, m.payload or b"", properties_of(m))
-            while channel.queue_declare(queue, passive=True).method.message_count < before + len(messages):
-                time.sleep(0.02)
+            until = time.monotonic() + 60
+            while not all(n <= confirmed or n in answered for n in range(1, len(messages) + 1)):
+                assert time.monotonic() < until, f"{queue}: not all of {len(messages)} were confirmed"
+                self.connection.process_data_events(0.1)
+            assert not refused, f"{queue}: {len(refused)} were refused"
 
     def take(self, queue, limit=None):
         """Everything that is ready now, in the queue's order, acknowledged."""
