@@ -69,7 +69,8 @@ static bool is_told(const struct diagnostics *d, const struct entry *e)
     return false;
 }
 
-static void add(struct diagnostics *d, struct mark at, bool error, const char *format, va_list args)
+static void __attribute__((format(printf, 4, 0)))
+add(struct diagnostics *d, struct mark at, bool error, const char *format, va_list args)
 {
     struct buf text = BUF_EMPTY;
     buf_vprintf(&text, format, args);

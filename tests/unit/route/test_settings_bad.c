@@ -92,7 +92,7 @@ END_TEST
 int main(void)
 {
     char source[] = __FILE__;
-    if (chdir(dirname(source)) != 0 || chdir("bad") != 0) {
+    if (chdir(dirname(source)) != 0 || chdir("../config/bad") != 0) {
         perror(source);
         return 1;
     }
