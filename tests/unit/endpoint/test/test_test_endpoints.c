@@ -92,29 +92,41 @@ START_TEST(test_the_end_waits_for_credit)
 }
 END_TEST
 
+/* Measured, since a busy machine makes a wait longer than it was meant to be: never more than the rate, and some. */
+static void assert_rate(uint64_t made, uint64_t rate, int64_t since_us)
+{
+    uint64_t due = (uint64_t)(clock_us() - since_us) * rate / SEC + 1;
+    ck_assert_msg(made <= due, "%d messages, %d were due", (int)made, (int)due);
+    ck_assert_msg(made > 0, "no message");
+}
+
 START_TEST(test_the_rate_is_kept)
 {
+    int64_t start = clock_us();
     open_and_start("{ rate: 2000, size: 16 }");
     fake_route_grant(&f, 100000, 1 << 30);
     contract_run_for(f.loop, 300 * MSEC);
-    ck_assert_msg(f.taken >= 400 && f.taken <= 640, "%d in 0.3 s", (int)f.taken);
+    assert_rate(f.taken, 2000, start);
+    ck_assert_uint_ge(f.taken, 300);
     /* Pausing is no credit for later. */
     f.source->ops->pause(f.source);
     contract_run_for(f.loop, 200 * MSEC);
     uint64_t before = f.taken;
+    start = clock_us();
     f.source->ops->resume(f.source);
     contract_run_for(f.loop, 50 * MSEC);
-    ck_assert_msg(f.taken - before <= 200, "%d after the pause", (int)(f.taken - before));
+    assert_rate(f.taken - before, 2000, start);
     fake_route_close(&f);
 }
 END_TEST
 
 START_TEST(test_a_slow_rate)
 {
+    int64_t start = clock_us();
     open_and_start("{ rate: 10, size: 16 }");
     fake_route_grant(&f, 100, 1 << 20);
     contract_run_for(f.loop, 350 * MSEC);
-    ck_assert_msg(f.taken >= 2 && f.taken <= 4, "%d in 0.35 s", (int)f.taken);
+    assert_rate(f.taken, 10, start);
     fake_route_close(&f);
 }
 END_TEST
