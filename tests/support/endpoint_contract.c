@@ -83,7 +83,7 @@ static void open_environment(struct environment *env, struct resolver **resolver
         .subject = "route test",
         .member = given->member ? given->member : "test.route.0",
         .route = "test",
-        .order = ORDER_KEY,
+        .order = given->unordered ? ORDER_NONE : ORDER_KEY,
         .share_messages = 1000,
         .share_bytes = 16 << 20,
         .share_unsettled = 10000,

@@ -15,6 +15,7 @@ struct contract_env {
     const struct connection *connection; /* NULL: none */
     const char *member;                  /* NULL: "test.route.0" */
     struct resolver *resolver;           /* NULL: one is made when there is a transport */
+    bool unordered;                      /* order: none; otherwise key */
 };
 
 /* A route around a source: it grants, keeps what arrives, and settles when told to. */

@@ -23,7 +23,7 @@ struct pubsub_source {
     const struct redis_connection *connection;
     struct link_user user;
     struct origin origin;
-    bool paused, draining, was_up;
+    bool paused, draining, subscribed, granted;
     int64_t credit_messages, credit_bytes;
     uint64_t position;
     struct arrival batch[256];
@@ -44,17 +44,26 @@ static void set_status(struct pubsub_source *s, enum endpoint_state state, const
         s->source.host->status(s->source.ctx);
 }
 
+static bool has_credit(const struct pubsub_source *s)
+{
+    return s->credit_messages > 0 && s->credit_bytes > 0;
+}
+
 /* Reading goes on while there is credit; while paused too, for what is published then is not wanted. */
 static void choose_reading(struct pubsub_source *s)
 {
     if (s->user.link)
-        link_read(s->user.link, s->paused || s->draining || (s->credit_messages > 0 && s->credit_bytes > 0));
+        link_read(s->user.link, !s->subscribed || s->paused || s->draining || (has_credit(s) && !s->count));
 }
 
 static void deliver(void *arg)
 {
     struct pubsub_source *s = arg;
     size_t n = s->count;
+    if (!s->granted && n < ARRAY_LEN(s->batch)) {
+        choose_reading(s); /* what came along with the first answer waits for the first credit */
+        return;
+    }
     s->count = 0;
     source_intake(&s->source, s->batch, n);
     choose_reading(s);
@@ -107,6 +116,8 @@ static void on_push(struct link_user *u, const struct reply *r)
     struct bytes kind = reply_text(r, 1);
     if (bytes_is(kind, "subscribe") || bytes_is(kind, "psubscribe")) {
         backoff_reset(&s->probe);
+        s->subscribed = true;
+        choose_reading(s);
         set_status(s, ENDPOINT_UP, "");
     }
     if (s->paused || s->draining)
@@ -142,6 +153,7 @@ static void on_down(struct link_user *u)
 {
     struct pubsub_source *s = CONTAINER_OF(u, struct pubsub_source, user);
     const struct endpoint_status *st = link_status(u->link);
+    s->subscribed = false;
     timer_cancel(&s->retry);
     set_status(s, st->state, st->reason);
 }
@@ -162,6 +174,9 @@ static void grant(struct source *source, uint64_t messages, uint64_t bytes)
     struct pubsub_source *s = pubsub_of(source);
     s->credit_messages += (int64_t)messages;
     s->credit_bytes += (int64_t)bytes;
+    s->granted = true;
+    if (s->count)
+        loop_defer(s->loop, &s->deliver);
     choose_reading(s);
 }
 

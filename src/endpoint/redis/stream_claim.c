@@ -18,6 +18,9 @@
 
 enum { CLAIM_MAX = 100 };
 
+/* Behind the very last ID there is nothing to look for, and the server would not note that it was asked. */
+#define NEARLY_LAST "18446744073709551615-18446744073709551614"
+
 static bool control_is_up(const struct stream_source *s)
 {
     return s->control.link && link_is_up(s->control.link);
@@ -240,7 +243,7 @@ static void on_alive(void *arg)
     if (!control_is_up(s) || s->phase == STREAM_SETUP)
         return;
     command_strings(link_out(s->control.link), "XREADGROUP", "GROUP", s->settings->group, s->member, "COUNT", "1",
-                    "STREAMS", s->settings->stream, "18446744073709551615-18446744073709551615", NULL);
+                    "STREAMS", s->settings->stream, NEARLY_LAST, NULL);
     link_expect(s->control.link, 1, on_alive_read, s);
     claim_now(s);
 }
