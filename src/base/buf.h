@@ -27,7 +27,7 @@ void buf_append_string(struct buf *b, const char *s);
 void buf_append_byte(struct buf *b, uint8_t c);
 void buf_append_u64(struct buf *b, uint64_t value); /* decimal */
 void buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void buf_vprintf(struct buf *b, const char *format, va_list args);
+void buf_vprintf(struct buf *b, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
 void buf_consume(struct buf *b, size_t len); /* drops the first len bytes */
 char *buf_string(struct buf *b);             /* the text, "" when empty; owned by the buffer */
 char *buf_take(struct buf *b);               /* the text, owned by the caller (free); the buffer is empty after */

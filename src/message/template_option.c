@@ -39,7 +39,7 @@ static void print_template(const struct option *o, const void *field, struct buf
         buf_append_string(out, "null");
         return;
     }
-    yaml_print(bytes_of_string(template_text(t)), true, out);
+    option_print_text(template_text(t), out);
 }
 
 static bool equal_template(const struct option *o, const void *a, const void *b)
