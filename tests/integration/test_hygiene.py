@@ -1,15 +1,15 @@
 """Secrets stay secret, idle costs nothing, and the examples load."""
-import json
 import os
 import pathlib
 import re
+import subprocess
 import time
 
 import pytest
 from support.brokers import ROOT
 from support.ends import KafkaSource, RabbitQueueSource, RedisStreamSource
+from support.ferry import BIN
 from support.message import Maker
-from support.waiting import until
 
 
 def test_secrets(world, brokers, ferry, tmp_path, unique):
@@ -117,20 +117,20 @@ def test_examples_are_there():
     assert ROOT / "conf" / "hello.yaml" in EXAMPLES
 
 
-def test_hello_runs_without_a_broker(ferry):
-    """The first thing that anybody tries."""
-    f = ferry({"routes": {}})
-    f.file.write_text((ROOT / "conf" / "hello.yaml").read_text() + f'\nadmin: {{ socket: "{f.socket}" }}\n'
-                      if "admin:" not in (ROOT / "conf" / "hello.yaml").read_text()
-                      else (ROOT / "conf" / "hello.yaml").read_text())
-    import subprocess
-    done = subprocess.Popen([str(pathlib.Path(os.environ.get("FERRY_BIN", ROOT / "build/bin")) / "ferryd"), "-c",
-                             str(f.file)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def test_hello_runs_without_a_broker(tmp_path):
+    """The first thing that anybody tries, as its comment says."""
+    daemon = subprocess.Popen([BIN / "ferryd", "-c", ROOT / "conf" / "hello.yaml"], cwd=tmp_path,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
-        time.sleep(1)
-        assert done.poll() in (None, 0), done.stdout.read()
+        lines = [daemon.stdout.readline() for _ in range(3)]
+        status = subprocess.run([BIN / "ferryctl", "-s", "hello.sock", "status"], cwd=tmp_path, stdout=subprocess.PIPE,
+                                text=True)
+        daemon.terminate()
+        rest, log = daemon.communicate(timeout=10)
     finally:
-        if done.poll() is None:
-            done.terminate()
-        done.wait(10)
-        done.stdout.close()
+        if daemon.poll() is None:
+            daemon.kill()
+            daemon.communicate()
+    assert all(line.endswith(b"\n") and len(line) == 41 for line in lines), lines
+    assert status.returncode == 0 and "hello" in status.stdout, status.stdout
+    assert daemon.returncode == 0, log.decode()
