@@ -45,6 +45,8 @@ SUPPORT_SRC := $(sort $(wildcard tests/support/*.c))
 PROPERTY_SRC := $(sort $(wildcard tests/property/*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH_SRC := $(sort $(wildcard tests/bench/*.c))
+# A directory there is part of the benchmark of its name.
+BENCH_PART_SRC := $(sort $(wildcard tests/bench/*/*.c))
 
 # ---- tools and flags
 
@@ -107,7 +109,7 @@ UNIT := $(patsubst tests/%.c,$(B)/tests/%,$(UNIT_SRC))
 PROPERTY := $(patsubst tests/%.c,$(B)/tests/%,$(PROPERTY_SRC))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(FUZZ_SRC))
 BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(BENCH_SRC))
-EVERY_SRC := $(ALL_SRC) $(UNIT_SRC) $(SUPPORT_SRC) $(PROPERTY_SRC) $(FUZZ_SRC) $(BENCH_SRC)
+EVERY_SRC := $(ALL_SRC) $(UNIT_SRC) $(SUPPORT_SRC) $(PROPERTY_SRC) $(FUZZ_SRC) $(BENCH_SRC) $(BENCH_PART_SRC)
 
 .PHONY: all build
 all: build  ## the daemon and its client (the default)
@@ -140,7 +142,7 @@ VERSION_USERS := $(if $(ALL_SRC),$(shell grep -l FERRY_VERSION $(ALL_SRC)))
 $(call objects,$(VERSION_USERS)): $(VERSION_STAMP)
 $(call objects,$(VERSION_USERS)): VERSION_FLAG = -DFERRY_VERSION='"$(FERRY_VERSION)"'
 
-TEST_OBJECTS := $(call objects,$(UNIT_SRC) $(SUPPORT_SRC) $(PROPERTY_SRC) $(FUZZ_SRC) $(BENCH_SRC))
+TEST_OBJECTS := $(call objects,$(UNIT_SRC) $(SUPPORT_SRC) $(PROPERTY_SRC) $(FUZZ_SRC) $(BENCH_SRC) $(BENCH_PART_SRC))
 $(TEST_OBJECTS): TEST_FLAGS = -Itests $(CHECK_CFLAGS)
 
 $(B)/obj/%.o: %.c $(FLAGS_STAMP)
@@ -173,7 +175,9 @@ $(UNIT) $(PROPERTY): $(B)/tests/%: $(B)/obj/tests/%.o $(SUPPORT) $(LIB)
 	@echo "  LINK  $@"
 	$(Q)$(call link,) $(filter %.o,$^) $(SUPPORT) $(LIB) $(CHECK_LIBS) $(FERRY_LIBS) $(moved)
 
-$(BENCHES): $(B)/bench/%: $(B)/obj/tests/bench/%.o $(LIB)
+bench_parts = $(call objects,$(filter tests/bench/$(1)/%,$(BENCH_PART_SRC)))
+.SECONDEXPANSION:
+$(BENCHES): $(B)/bench/%: $(B)/obj/tests/bench/%.o $$(call bench_parts,$$*) $(LIB)
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
 	$(Q)$(call link,) $(filter %.o,$^) $(LIB) $(FERRY_LIBS) $(moved)
@@ -212,8 +216,8 @@ fuzz: fuzz-build  ## every fuzz target for FUZZ_TIME seconds (60)
 .PHONY: fuzzers
 fuzzers: $(FUZZERS)
 bench-build: $(PROGRAMS) $(BENCHES)
-bench: bench-build  ## benchmarks (tests/bench/run)
-	@tests/bench/run
+bench: bench-build  ## benchmarks (tests/bench/run; BENCH="--quick" adds arguments)
+	@FERRY_BIN=$(abspath $(B)/bin) FERRY_BENCH=$(abspath $(B)/bench) tests/bench/run $(BENCH)
 
 .PHONY: integration faults demo check setup brokers brokers-stop
 integration: build  ## pytest against real brokers (PYTEST="-k name -x" adds arguments)
@@ -236,7 +240,7 @@ brokers-stop:  ## stop them
 # ---- lint
 
 C_FILES := $(sort $(wildcard $(foreach d,src/*/ src/*/*/ include/ferry/ tests/support/ tests/unit/ tests/unit/*/ \
-	tests/unit/*/*/ tests/property/ tests/fuzz/ tests/bench/,$(d)*.c $(d)*.h)))
+	tests/unit/*/*/ tests/property/ tests/fuzz/ tests/bench/ tests/bench/*/,$(d)*.c $(d)*.h)))
 TIDY := $(patsubst %.c,$(B)/tidy/%.ok,$(ALL_SRC))
 
 .PHONY: lint lint-format lint-layers lint-scripts tidy format
