@@ -1,0 +1,43 @@
+/* The state of a Kafka source. */
+#pragma once
+
+#include "endpoint/kafka/client.h"
+#include "endpoint/kafka/partitions.h"
+#include "endpoint/kafka/record.h"
+#include "runtime/backoff.h"
+
+#include "base/log.h"
+
+enum { START_EARLIEST, START_LATEST };
+
+struct kafka_source_settings {
+    char *topic;               /* kind `topic` */
+    struct string_list topics; /* kind `topics` */
+    char *group;
+    int start;
+};
+
+struct kafka_source {
+    struct source source;
+    const struct kafka_source_settings *settings;
+    const struct kafka_connection *connection;
+    struct loop *loop;
+    struct transport_lane *lane;
+    char *member;
+    uint64_t share_bytes, share_unsettled;
+    struct kafka_client client;
+    struct record_keeper *keeper;
+    rd_kafka_queue_t *group, *messages, *closing; /* NULL when not open */
+    struct partitions partitions;
+    int64_t credit_messages, credit_bytes;
+    bool paused, drained, revoking, stopping;
+    bool failed;     /* the consumer is about to be ended */
+    bool committing; /* a commit of ours is on its way */
+    struct timer tick, revoke, retry, grace;
+    struct task fetch, drained_task, end_failed, stopped;
+    struct backoff backoff;
+    struct log_limit errors;
+};
+
+/* Opens a consumer and joins the group; tries again later when that fails. */
+void kafka_source_open(struct kafka_source *s);
