@@ -174,8 +174,10 @@ static bool parse_u64(const uint8_t **p, const uint8_t *end, uint64_t *value)
 
 bool entry_id_parse(struct bytes text, struct entry_id *id)
 {
+    if (!text.len)
+        return false;
     const uint8_t *p = text.data, *end = p + text.len;
-    if (!p || !parse_u64(&p, end, &id->ms) || p == end || *p++ != '-')
+    if (!parse_u64(&p, end, &id->ms) || p == end || *p++ != '-')
         return false;
     return parse_u64(&p, end, &id->seq) && p == end;
 }

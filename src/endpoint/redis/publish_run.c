@@ -21,13 +21,14 @@ static void append_word(struct buf *b, struct bytes word)
     buf_used_to(b, put_word(buf_reserve(b, word.len + BULK_OVERHEAD), word));
 }
 
-/* Each message is its count of values and the values. */
+/* Each message is its count of values and the values; its name is a key, or for PUBLISH the first of the values. */
 static void prepare_script(struct publisher *p, const char *const *fixed)
 {
+    bool keys = !p->ops->receivers;
     buf_printf(&p->script,
-               "local a,u,p,i,d,z=ARGV,unpack,redis.pcall,1,0,0 for _,k in ipairs(KEYS) do "
-               "local c=a[i]+0 local r=p('%s',k",
-               p->ops->command);
+               "local a,u,p,i,d,z=ARGV,unpack,redis.pcall,1,0,0 while i<=#a do "
+               "local c=a[i]+0 local r=p('%s'%s",
+               p->ops->command, keys ? ",KEYS[d+1]" : "");
     for (; *fixed; fixed++)
         buf_printf(&p->script, ",'%s'", *fixed);
     buf_append_string(&p->script, ",u(a,i+1,i+c)) if type(r)=='table' then return {d,z,r.err or 'ERR'} end "
@@ -339,6 +340,7 @@ static void write_variadic(struct publisher *p)
 static void write_script(struct publisher *p, size_t n, bool whole)
 {
     size_t run = 0, words = 0;
+    bool keys = !p->ops->receivers;
     buf_clear(&p->names);
     buf_clear(&p->values);
     while (p->slot_sent != p->slot_tail && run < n && p->values.len < RUN_BYTES) {
@@ -354,10 +356,14 @@ static void write_script(struct publisher *p, size_t n, bool whole)
             refuse(s, "more headers than an ordered route with a templated name can write to Redis");
             break;
         }
-        append_word(&p->names, name);
-        uint8_t *at = put_number(buf_reserve(&p->values, shape.size + 2 * BULK_OVERHEAD), shape.words);
+        if (keys)
+            append_word(&p->names, name);
+        uint8_t *at = buf_reserve(&p->values, shape.size + name.len + 3 * BULK_OVERHEAD);
+        at = put_number(at, shape.words + !keys);
+        if (!keys)
+            at = put_word(at, name);
         buf_used_to(&p->values, p->ops->put(p, s->message, &shape, at));
-        words += 1 + shape.words;
+        words += 2 + shape.words; /* the count, the name, the values */
         p->slot_sent++;
         run++;
     }
@@ -367,10 +373,10 @@ static void write_script(struct publisher *p, size_t n, bool whole)
     struct buf *out = link_out(p->user.link);
     struct bytes body = whole ? buf_bytes(&p->script) : bytes_of(p->sha, 40);
     uint8_t *at = buf_reserve(out, p->names.len + p->values.len + body.len + 8 * BULK_OVERHEAD);
-    at = put_length(at, '*', 3 + run + words);
+    at = put_length(at, '*', 3 + words);
     at = put_word(at, whole ? BYTES_LITERAL("EVAL") : BYTES_LITERAL("EVALSHA"));
     at = put_word(at, body);
-    at = put_number(at, run);
+    at = put_number(at, keys ? run : 0);
     at = put_raw(at, buf_bytes(&p->names));
     buf_used_to(out, put_raw(at, buf_bytes(&p->values)));
     link_expect(p->user.link, 1, on_script, p);

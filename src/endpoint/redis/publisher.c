@@ -185,7 +185,8 @@ static struct window window(struct sink *s)
     struct publisher *p = publisher_of(s);
     struct window w = { 0, 0 };
     uint64_t queued = p->slot_tail - p->slot_head, most = p->probing ? 1 : QUEUE_MESSAGES;
-    bool open = p->user.link && link_is_up(p->user.link) && !p->hold.armed;
+    /* It opens when the route was told of the verdicts, not before. */
+    bool open = p->user.link && link_is_up(p->user.link) && !p->hold.armed && !p->verdicts.count;
     if (open && queued < most && p->queued_bytes < QUEUE_BYTES && link_backlog(p->user.link) < BACKLOG_MAX)
         w = (struct window){ .messages = most - queued, .bytes = QUEUE_BYTES - p->queued_bytes };
     p->narrow = w.messages < RUN_MESSAGES || w.bytes < QUEUE_BYTES / 2;
@@ -309,7 +310,7 @@ static enum publish_mode choose_mode(const struct publisher *p, enum order order
         return PUBLISH_VARIADIC;
     if (order == ORDER_NONE)
         return PUBLISH_EACH;
-    return constant ? PUBLISH_TRANSACTION : PUBLISH_SCRIPT;
+    return constant && !p->ops->receivers ? PUBLISH_TRANSACTION : PUBLISH_SCRIPT;
 }
 
 void publisher_init(struct publisher *p, const struct publish_ops *ops, const struct template *name,

@@ -6,7 +6,8 @@
  *
  *   no order                        each its own command, pipelined; an element list, when the command takes many, as one
  *   ordered, a constant name        MULTI … EXEC: whatever refuses one of them refuses all, for all do the same to one key
- *   ordered, a name from a template a script that stops at the first error
+ *   ordered, a name from a template a script that stops at the first error; PUBLISH too, since inside of MULTI a server
+ *                                   that is out of memory refuses also what needs none
  *
  * On ordered routes one run is under way at a time, so that no later run can succeed where an earlier one was refused; the
  * next is ready when its answer comes. The transaction was chosen over the script where both would do because it costs the
@@ -25,7 +26,7 @@ struct publisher;
 struct publish_ops {
     const char *command; /* "XADD" */
     bool variadic;       /* the command takes many messages of one value each: RPUSH */
-    bool receivers;      /* its reply counts receivers: PUBLISH */
+    bool receivers;      /* its reply counts receivers, and its name is no key: PUBLISH */
     void (*measure)(struct publisher *p, const struct message *m, struct entry_shape *shape);
     uint8_t *(*put)(struct publisher *p, const struct message *m, const struct entry_shape *shape, uint8_t *at);
     void (*destroy)(struct publisher *p); /* the kind's own memory around the publisher */

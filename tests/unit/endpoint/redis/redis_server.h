@@ -111,7 +111,7 @@ static struct contract_env redis_env;
 static void connection_open(const char *more)
 {
     char yaml[300];
-    snprintf(yaml, sizeof yaml, "{ url: \"unix://%s\", heartbeat: 1s%s }", server_socket, more);
+    snprintf(yaml, sizeof yaml, "{ url: \"unix://%s\", heartbeat: 500ms%s }", server_socket, more);
     connection = contract_settings(redis_connection.options, redis_connection.settings_size, yaml);
     connection->base = (struct connection){ .kind = &redis_connection, .name = (char *)"cache" };
     struct diagnostics *d = diagnostics_new();
