@@ -6,11 +6,11 @@
 #include "admin/report_desk.h"
 
 #include "base/mem.h"
+#include "base/ring.h"
 
 #define INTERVAL (50 * MSEC)
 
 struct asker {
-    struct list node;
     void (*done)(void *arg, const struct report *r);
     void *arg;
 };
@@ -18,7 +18,7 @@ struct asker {
 struct report_desk {
     void (*ask)(void *arg, void (*done)(void *done_arg, struct report *r), void *done_arg);
     void *arg;
-    struct list waiting, asked;
+    struct ring waiting, asked;
     bool under_way;
     int64_t begun_us;
     struct timer due;
@@ -26,14 +26,14 @@ struct report_desk {
 
 static void begin(struct report_desk *d);
 
-static void answer(struct list *askers, const struct report *r)
+/* r may be NULL: they are forgotten. */
+static void answer(struct ring *askers, const struct report *r)
 {
-    struct list *node;
-    while ((node = list_pop_front(askers))) {
-        struct asker a = *LIST_ENTRY(node, struct asker, node);
-        free(LIST_ENTRY(node, struct asker, node));
+    struct asker *a;
+    while ((a = ring_pop(askers))) {
         if (r)
-            a.done(a.arg, r);
+            a->done(a->arg, r);
+        free(a);
     }
 }
 
@@ -48,16 +48,15 @@ static void on_report(void *arg, struct report *r)
 
 static void begin(struct report_desk *d)
 {
-    struct list *node;
-    if (d->under_way || d->due.armed || list_empty(&d->waiting))
+    if (d->under_way || d->due.armed || !ring_len(&d->waiting))
         return;
     int64_t now = clock_us(), wait = d->begun_us + INTERVAL - now;
     if (wait > 0) {
         timer_set(&d->due, wait);
         return;
     }
-    while ((node = list_pop_front(&d->waiting)))
-        list_push_back(&d->asked, node);
+    while (ring_len(&d->waiting))
+        ring_push(&d->asked, ring_pop(&d->waiting));
     d->under_way = true;
     d->begun_us = now;
     d->ask(d->arg, on_report, d);
@@ -78,8 +77,6 @@ struct report_desk *report_desk_new(struct loop *loop,
     d->ask = ask;
     d->arg = arg;
     d->begun_us = -INTERVAL;
-    list_init(&d->waiting);
-    list_init(&d->asked);
     timer_init(&d->due, loop, on_due, d);
     return d;
 }
@@ -89,7 +86,7 @@ void report_desk_ask(struct report_desk *d, void (*done)(void *arg, const struct
     struct asker *a = mem_zero(sizeof *a);
     a->done = done;
     a->arg = arg;
-    list_push_back(&d->waiting, &a->node);
+    ring_push(&d->waiting, a);
     begin(d);
 }
 
@@ -99,6 +96,8 @@ void report_desk_free(struct report_desk *d)
         return;
     answer(&d->waiting, NULL);
     answer(&d->asked, NULL);
+    ring_free(&d->waiting);
+    ring_free(&d->asked);
     timer_close(&d->due);
     free(d);
 }
