@@ -3,6 +3,9 @@
  *
  *   LIST ──move──▶ pending ──intake … settled──▶ trim          lease: { owner, epoch, base }, expires when nobody renews it
  *
+ * A member whose lease has run out is gone: another member puts what it left back to the end of LIST that is taken from, as
+ * it was. `{LIST}.members` names who has a pending list.
+ *
  * Positions count from the moment the lease was taken; base is the position of the first pending element, so that a trim
  * says up to which position, and doing it twice does no harm. */
 #pragma once
@@ -10,18 +13,20 @@
 #include "base/buf.h"
 
 enum list_script {
-    /* ARGV: force. {0, owner} when it is somebody else's; {1, 1 when it was taken now, base, length of pending} */
+    /* ARGV: force, member. {0, owner} when it is somebody else's; {1, 1 when it was taken now, base, length of pending} */
     LIST_ACQUIRE,
     LIST_RENEW, /* ok */
     LIST_MOVE,  /* ARGV: count, LPOP or RPOP. The elements that are pending now */
     LIST_PAGE,  /* ARGV: position, count. Elements from there on */
     LIST_FETCH, /* ARGV: positions. The element of each, or nil */
     LIST_TRIM,  /* ARGV: position. How many before it were dropped now */
+    LIST_ADOPT, /* ARGV: "{LIST}.", this member, LPUSH or RPUSH. How many were put back; again until it is 0 */
     LIST_SCRIPTS
 };
 
 struct list_keys {
-    char *list, *pending, *lease;
+    char *list, *pending, *lease, *members;
+    char *prefix, *member;
     char *owner; /* this start's own token */
     char sha[LIST_SCRIPTS][41];
 };

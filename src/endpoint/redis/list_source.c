@@ -235,8 +235,8 @@ static void acquire(struct list_source *s)
     }
     s->phase = ACQUIRE;
     s->asking = true;
-    struct bytes force = s->taken_once ? BYTES_LITERAL("0") : BYTES_LITERAL("1");
-    call(s, LIST_ACQUIRE, &force, 1, on_acquired);
+    struct bytes args[] = { s->taken_once ? BYTES_LITERAL("0") : BYTES_LITERAL("1"), bytes_of_string(s->keys.member) };
+    call(s, LIST_ACQUIRE, args, ARRAY_LEN(args), on_acquired);
 }
 
 static void on_renewed(void *arg, const struct reply *r, bool sent)
@@ -247,12 +247,38 @@ static void on_renewed(void *arg, const struct reply *r, bool sent)
         refused(s, reply_text(r, 0));
 }
 
+static void adopt(struct list_source *s);
+
+static void on_adopted(void *arg, const struct reply *r, bool sent)
+{
+    struct list_source *s = arg;
+    int64_t n;
+    (void)sent;
+    if (!r || !reply_int(r, 0, &n) || n <= 0)
+        return; /* asked again in a while */
+    log_info(s->source.subject, "put %" PRId64 " elements back to list %s that a member left that is gone", n,
+             s->settings->list);
+    if (!s->draining)
+        adopt(s);
+}
+
+/* What members left whose lease has run out goes back to the list, for any member to take. */
+static void adopt(struct list_source *s)
+{
+    struct bytes args[] = { bytes_of_string(s->keys.prefix), bytes_of_string(s->keys.member),
+                            s->settings->side == SIDE_LEFT ? BYTES_LITERAL("LPUSH") : BYTES_LITERAL("RPUSH") };
+    call(s, LIST_ADOPT, args, ARRAY_LEN(args), on_adopted);
+}
+
 static void on_renew(void *arg)
 {
     struct list_source *s = arg;
     timer_set(&s->renew, s->settings->lease / 3);
-    if (is_up(s) && s->phase >= REPLAY)
+    if (is_up(s) && s->phase >= REPLAY) {
         call(s, LIST_RENEW, NULL, 0, on_renewed);
+        if (!s->paused && !s->draining)
+            adopt(s);
+    }
 }
 
 /* ---- taking elements */

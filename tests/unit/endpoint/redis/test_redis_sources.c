@@ -446,6 +446,32 @@ START_TEST(test_a_lost_lease_returns_everything)
 }
 END_TEST
 
+START_TEST(test_what_a_member_left_goes_back_to_the_list)
+{
+    fill_list("l", 0, 2500);
+    open_as(&g, &redis_list_source, "{ list: l, lease: 1s, poll: 2ms }", "gone.route.0");
+    take(&g, 2400);
+    vanish(&g);
+    open_list(&f);
+    take(&f, 100); /* what is left of the list */
+    assert_payload(&f, 0, "m2400");
+    fake_route_grant(&f, 2400, 1 << 24);
+    contract_run_for(f.loop, 300 * MSEC);
+    ck_assert_uint_eq(f.taken, 100); /* the other's lease still lives */
+    contract_run_until(f.loop, has_taken, &f, 10 * SEC, "what the other left");
+    for (size_t i = 0; i < 2400; i++) {
+        char text[16];
+        snprintf(text, sizeof text, "m%zu", i);
+        assert_payload(&f, 100 + i, text);
+    }
+    settle_all(&f);
+    ck_assert_int_eq(number(ask("EXISTS l {l}.gone.route.0.pending " PENDING)), 0);
+    contract_run_for(f.loop, 500 * MSEC);
+    ck_assert_int_eq(number(ask("SCARD {l}.members")), 1);
+    fake_route_close(&f);
+}
+END_TEST
+
 START_TEST(test_a_list_works_without_memory)
 {
     fill_list("l", 0, 20);
@@ -548,6 +574,7 @@ int main(void)
     tcase_add_test(cases, test_a_new_start_fences_the_old_one);
     tcase_add_test(cases, test_a_list_survives_lost_connections);
     tcase_add_test(cases, test_a_lost_lease_returns_everything);
+    tcase_add_test(cases, test_what_a_member_left_goes_back_to_the_list);
     tcase_add_test(cases, test_a_list_works_without_memory);
     tcase_add_test(cases, test_released_elements_come_again);
     tcase_add_test(cases, test_a_channel);
