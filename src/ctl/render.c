@@ -210,17 +210,6 @@ static void pair_count(struct table *t, const char *name, uint64_t value, const 
 
 static const struct column pair_columns[] = { { "", false }, { "", false }, { "", false } };
 
-/* A table without its line of titles. */
-static void print_pairs(struct table *t, bool colour, struct buf *out)
-{
-    struct buf whole = BUF_EMPTY;
-    table_print(t, colour, &whole);
-    const char *body = strchr(buf_string(&whole), '\n');
-    buf_append_string(out, body ? body + 1 : "");
-    buf_free(&whole);
-    table_free(t);
-}
-
 static void endpoint_pairs(struct table *t, const json_t *e)
 {
     char age[24];
@@ -264,7 +253,8 @@ static void render_endpoint(const char *what, const json_t *e, bool colour, stru
     } else {
         pair_count(t, "  unsettled", count(e, "unsettled"), "outcomes that the source has not confirmed yet");
     }
-    print_pairs(t, colour, out);
+    table_print(t, colour, out);
+    table_free(t);
 }
 
 static void render_route_head(const json_t *r, bool colour, struct buf *out)
@@ -294,7 +284,8 @@ static void render_route_head(const json_t *r, bool colour, struct buf *out)
     pair_text(t, "accounted", flag(r, "accounted") ? TONE_GOOD : TONE_BAD,
               flag(r, "accounted") ? "yes: in = delivered + dead + filtered + duplicate + returned + in_flight"
                                    : "no: this is a bug in ferryd");
-    print_pairs(t, colour, out);
+    table_print(t, colour, out);
+    table_free(t);
 }
 
 void render_route(const json_t *a, bool colour, struct buf *out)

@@ -105,7 +105,7 @@ static void print_cell(const struct table *t, const struct cell *cell, size_t co
     pad(out, last ? 0 : GAP + (right ? 0 : blank));
     if (!last)
         return;
-    while (out->data[out->len - 1] == ' ') /* of empty cells; the line of titles is never empty */
+    while (out->len && out->data[out->len - 1] == ' ') /* of empty cells */
         out->data[--out->len] = 0;
     buf_append_byte(out, '\n');
 }
@@ -129,7 +129,7 @@ void table_print(const struct table *t, bool colour, struct buf *out)
 {
     size_t *widths = mem_array(t->width, sizeof *widths);
     measure(t, widths);
-    for (size_t i = 0; i < t->width; i++) {
+    for (size_t i = 0; i < t->width && *t->columns[0].title; i++) {
         struct cell title = { .text = (char *)t->columns[i].title, .tone = TONE_FAINT };
         print_cell(t, &title, i, widths[i], colour, out);
     }

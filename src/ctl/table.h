@@ -18,6 +18,7 @@ void table_free(struct table *t);
 void table_cell(struct table *t, enum tone tone, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* A line of its own below the last row. */
 void table_note(struct table *t, enum tone tone, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Without a line of titles when the first column has none. */
 void table_print(const struct table *t, bool colour, struct buf *out);
 
 /* Appends text in its tone. Control characters, which come from brokers and configurations, become '?'. */

@@ -68,6 +68,23 @@ START_TEST(an_empty_table_has_its_titles)
 }
 END_TEST
 
+START_TEST(without_titles_and_with_empty_cells)
+{
+    static const struct column untitled[] = { { "", false }, { "", true }, { "", false } };
+    struct buf out = BUF_EMPTY;
+    struct table *t = table_new(untitled, 3);
+    for (int i = 0; i < 3; i++)
+        table_cell(t, TONE_PLAIN, "%s", "");
+    table_cell(t, TONE_PLAIN, "a");
+    table_cell(t, TONE_PLAIN, "b");
+    table_cell(t, TONE_PLAIN, "%s", "");
+    table_print(t, false, &out);
+    ck_assert_str_eq(buf_string(&out), "\na  b\n");
+    table_free(t);
+    buf_free(&out);
+}
+END_TEST
+
 START_TEST(counts)
 {
     static const struct {
@@ -111,6 +128,7 @@ int main(void)
     tcase_add_test(t, colour_does_not_move_columns);
     tcase_add_test(t, control_characters_are_disarmed);
     tcase_add_test(t, an_empty_table_has_its_titles);
+    tcase_add_test(t, without_titles_and_with_empty_cells);
     tcase_add_test(t, counts);
     tcase_add_test(t, bytes_and_ages);
     suite_add_tcase(s, t);
