@@ -32,7 +32,7 @@ struct floor_options {
     size_t size;
     bool transient;     /* RabbitMQ: not persistent */
     bool measure_delay; /* discard: payloads begin with the time of their making */
-    const char *group;
+    const char *group, *linger;
 };
 
 struct source {

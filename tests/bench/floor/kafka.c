@@ -218,7 +218,6 @@ struct sink *kafka_sink(const char *address, const struct floor_options *o)
 {
     struct kafka_sink *k = calloc(1, sizeof(*k));
     struct address a = address_parse(address);
-    (void)o;
     const char *settings[] = { "bootstrap.servers",
                                a.host_port,
                                "enable.idempotence",
@@ -226,7 +225,7 @@ struct sink *kafka_sink(const char *address, const struct floor_options *o)
                                "message.timeout.ms",
                                "0",
                                "linger.ms",
-                               "5",
+                               o->linger,
                                "queue.buffering.max.messages",
                                "200000",
                                "queue.buffering.max.kbytes",
