@@ -114,19 +114,30 @@ static uint64_t take_prefix(struct acks *a)
     return last;
 }
 
-void rabbit_acks_plan(struct acks *a, bool all, void (*ack)(void *arg, uint64_t tag, bool multiple), void *arg)
+static int by_tag(const void *x, const void *y)
+{
+    uint64_t a = *(const uint64_t *)x, b = *(const uint64_t *)y;
+    return a < b ? -1 : a > b;
+}
+
+void rabbit_acks_plan(struct acks *a, uint64_t behind_below, void (*ack)(void *arg, uint64_t tag, bool multiple),
+                      void *arg)
 {
     uint64_t before = a->base, last = a->held.count ? 0 : take_prefix(a);
     size_t kept = 0;
     if (last)
         ack(arg, last, true);
+    else if (!behind_below)
+        return;
+    if (behind_below && a->behind_count)
+        qsort(a->behind, a->behind_count, sizeof *a->behind, by_tag);
     for (size_t i = 0; i < a->behind_count; i++) {
         uint64_t tag = a->behind[i];
         if (tag < a->base && (tag >= before || last)) { /* in the prefix, or a held one that it takes along */
             a->unsettled -= tag < before;
             continue;
         }
-        if (!all) {
+        if (tag >= behind_below) {
             a->behind[kept++] = tag;
             continue;
         }

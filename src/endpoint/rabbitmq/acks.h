@@ -29,6 +29,8 @@ bool rabbit_acks_deliver(struct acks *a, uint64_t tag);
 bool rabbit_acks_settle(struct acks *a, uint64_t tag); /* false: it is not open */
 /* It goes back by a nack of its own. False: it is not open. */
 bool rabbit_acks_release(struct acks *a, uint64_t tag);
-/* Tells what to acknowledge. all: also what lies behind an open one; otherwise that waits, because it may yet become part of
- * the prefix. */
-void rabbit_acks_plan(struct acks *a, bool all, void (*ack)(void *arg, uint64_t tag, bool multiple), void *arg);
+/* Tells what to acknowledge: the settled prefix, and behind an open one only what is below `behind_below` (0: nothing), lowest
+ * tag first. Everything else waits, because it may yet become part of the prefix. The broker looks for a single tag from its
+ * oldest unacknowledged one on, so that single acks ahead of thousands of open tags cost it seconds. */
+void rabbit_acks_plan(struct acks *a, uint64_t behind_below, void (*ack)(void *arg, uint64_t tag, bool multiple),
+                      void *arg);

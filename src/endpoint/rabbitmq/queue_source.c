@@ -20,7 +20,7 @@ enum {
     PREFETCH_MAX = UINT16_MAX,
     BODY_GUESS = 1024,              /* until the mean size is measured */
     MEASURED_ENOUGH = 500,          /* messages before prefetch may change, and between two changes */
-    ACK_BEHIND_US = 5000,           /* how long what is settled behind a held message waits for it */
+    ACK_BEHIND_US = 1000000,        /* how long what is settled behind a held message waits for it */
     TAG_MAX = SHORT_STRING_MAX + 1, /* with its NUL */
 };
 
@@ -52,6 +52,7 @@ struct queue_source {
     struct acks acks;
     struct task ack_now;
     struct timer ack_behind, stop_timer;
+    uint64_t behind_below; /* tags that had come when ack_behind was set */
 
     struct arena arena;
     struct properties_reader reader;
@@ -186,25 +187,27 @@ static void write_requeue(struct queue_source *q, uint64_t tag)
     rabbit_channel_written(&q->channel);
 }
 
-static void acknowledge(struct queue_source *q, bool all)
+static void acknowledge(struct queue_source *q, uint64_t behind_below)
 {
     if (q->channel.state != CHANNEL_OPEN)
         return;
-    rabbit_acks_plan(&q->acks, all, on_ack, q);
+    rabbit_acks_plan(&q->acks, behind_below, on_ack, q);
     rabbit_channel_written(&q->channel);
     q->base.status.unsettled = q->acks.unsettled;
-    if (q->acks.behind_count && !q->ack_behind.armed)
+    if (q->acks.behind_count && !q->ack_behind.armed) {
+        q->behind_below = q->acks.next;
         timer_set(&q->ack_behind, ACK_BEHIND_US);
+    }
 }
 
 static void on_ack_now(void *arg)
 {
-    acknowledge(arg, false);
+    acknowledge(arg, 0);
 }
 
 static void on_ack_behind(void *arg)
 {
-    acknowledge(arg, true);
+    acknowledge(arg, ((struct queue_source *)arg)->behind_below);
 }
 
 /* ---- deliveries */
@@ -491,7 +494,7 @@ static void source_stop(struct source *s, int64_t grace_us)
     timer_set(&q->stop_timer, q->started ? grace_us : 0);
     if (!q->started)
         return;
-    acknowledge(q, true);
+    acknowledge(q, UINT64_MAX);
     /* Closing gives back to the broker whatever is not settled. */
     rabbit_channel_close(&q->channel);
 }

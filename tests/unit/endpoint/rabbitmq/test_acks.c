@@ -67,7 +67,7 @@ START_TEST(a_prefix_takes_one_method)
     for (uint64_t t = 100; t > 0; t--)
         settle(t);
     ck_assert_uint_eq(a.unsettled, 100);
-    rabbit_acks_plan(&a, false, on_ack, NULL);
+    rabbit_acks_plan(&a, 0, on_ack, NULL);
     ck_assert_uint_eq(methods, 1);
     ck_assert_uint_eq(acknowledged, 100);
     ck_assert_uint_eq(a.unsettled, 0);
@@ -80,14 +80,14 @@ START_TEST(behind_a_held_one_only_when_asked)
     settle(1);
     settle(3);
     settle(4);
-    rabbit_acks_plan(&a, false, on_ack, NULL);
+    rabbit_acks_plan(&a, 0, on_ack, NULL);
     ck_assert_uint_eq(acknowledged, 1);
     ck_assert_uint_eq(a.unsettled, 2);
-    rabbit_acks_plan(&a, true, on_ack, NULL);
+    rabbit_acks_plan(&a, UINT64_MAX, on_ack, NULL);
     ck_assert_uint_eq(acknowledged, 3);
     settle(2);
     settle(5);
-    rabbit_acks_plan(&a, false, on_ack, NULL);
+    rabbit_acks_plan(&a, 0, on_ack, NULL);
     ck_assert_uint_eq(acknowledged, 5);
     ck_assert_uint_eq(methods, 4);
 }
@@ -100,11 +100,11 @@ START_TEST(released_ones_are_no_part_of_it)
     release(2);
     settle(1);
     settle(3);
-    rabbit_acks_plan(&a, true, on_ack, NULL);
+    rabbit_acks_plan(&a, UINT64_MAX, on_ack, NULL);
     ck_assert_uint_eq(methods, 1);
     settle(4);
     settle(2);
-    rabbit_acks_plan(&a, true, on_ack, NULL);
+    rabbit_acks_plan(&a, UINT64_MAX, on_ack, NULL);
     ck_assert_uint_eq(acknowledged, 3);
 }
 END_TEST
@@ -129,9 +129,9 @@ START_TEST(a_message_held_for_long)
         deliver(1000);
         for (uint64_t t = delivered; t > delivered - 1000; t--)
             settle(t);
-        rabbit_acks_plan(&a, i % 3 == 0, on_ack, NULL);
+        rabbit_acks_plan(&a, i % 3 == 0 ? UINT64_MAX : 0, on_ack, NULL);
     }
-    rabbit_acks_plan(&a, true, on_ack, NULL);
+    rabbit_acks_plan(&a, UINT64_MAX, on_ack, NULL);
     ck_assert_uint_eq(acknowledged, delivered - 1);
     ck_assert_uint_lt(a.mask, 512 * 1024);
     ck_assert_uint_eq(a.open, 1);
@@ -139,7 +139,7 @@ START_TEST(a_message_held_for_long)
     settle(delivered);
     settle(1);
     settle(delivered - 4);
-    rabbit_acks_plan(&a, true, on_ack, NULL);
+    rabbit_acks_plan(&a, UINT64_MAX, on_ack, NULL);
     ck_assert_uint_eq(a.open, 3);
     ck_assert_uint_eq(a.unsettled, 0);
     ck_assert_uint_eq(acknowledged, delivered - 3);
@@ -159,12 +159,12 @@ START_TEST(random_settles)
             else
                 settle(tag);
         }
-        rabbit_acks_plan(&a, rand() % 5 == 0, on_ack, NULL);
+        rabbit_acks_plan(&a, rand() % 5 == 0 ? UINT64_MAX : 0, on_ack, NULL);
     }
     for (uint64_t t = 1; t <= delivered; t++)
         if (mine[t] == 1)
             settle(t);
-    rabbit_acks_plan(&a, true, on_ack, NULL);
+    rabbit_acks_plan(&a, UINT64_MAX, on_ack, NULL);
     for (uint64_t t = 1; t <= delivered; t++)
         ck_assert_uint_eq(broker[t], 0);
     ck_assert_uint_eq(a.open + a.unsettled, 0);
