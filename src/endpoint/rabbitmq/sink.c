@@ -119,6 +119,30 @@ static const char *write_message(struct rabbit_sink *s, const struct message *m,
     return NULL;
 }
 
+struct window rabbit_sink_window(struct rabbit_sink *s)
+{
+    struct window none = { 0, 0 };
+    uint64_t limit = s->suspects || s->probing ? 1 : (uint64_t)s->settings->unconfirmed;
+    if (!s->ready || s->stopping || rabbit_link_blocked(s->link) || s->confirms.open >= limit ||
+        s->confirms.bytes >= WINDOW_BYTES)
+        return none;
+    return (struct window){ limit - s->confirms.open, WINDOW_BYTES - s->confirms.bytes };
+}
+
+/* What the route knows of is not much: it wants to hear when there is more. */
+static bool is_small(const struct rabbit_sink *s, struct window w)
+{
+    return w.messages < (uint64_t)s->settings->unconfirmed / 2 || w.bytes < WINDOW_BYTES / 2;
+}
+
+static struct window sink_window(struct sink *base)
+{
+    struct rabbit_sink *s = of_sink(base);
+    struct window w = rabbit_sink_window(s);
+    s->hungry = is_small(s, w);
+    return w;
+}
+
 static void sink_send(struct sink *base, const struct delivery *deliveries, size_t n)
 {
     struct rabbit_sink *s = of_sink(base);
@@ -146,27 +170,10 @@ static void sink_send(struct sink *base, const struct delivery *deliveries, size
         rabbit_channel_written(&s->channel);
     if (s->verdicts.count)
         loop_defer(s->env.loop, &s->tell);
+    s->hungry = s->hungry || is_small(s, rabbit_sink_window(s));
 }
 
-struct window rabbit_sink_window(struct rabbit_sink *s)
-{
-    struct window none = { 0, 0 };
-    uint64_t limit = s->suspects || s->probing ? 1 : (uint64_t)s->settings->unconfirmed;
-    if (!s->ready || s->stopping || rabbit_link_blocked(s->link) || s->confirms.open >= limit ||
-        s->confirms.bytes >= WINDOW_BYTES)
-        return none;
-    return (struct window){ limit - s->confirms.open, WINDOW_BYTES - s->confirms.bytes };
-}
-
-static struct window sink_window(struct sink *base)
-{
-    struct rabbit_sink *s = of_sink(base);
-    struct window w = rabbit_sink_window(s);
-    s->hungry = w.messages < (uint64_t)s->settings->unconfirmed / 2 || w.bytes < WINDOW_BYTES / 2;
-    return w;
-}
-
-/* After a batch of confirms: the route asks again when what it was told was not much. */
+/* After a batch of confirms. */
 static void open_window(struct rabbit_sink *s)
 {
     if (!s->hungry || !rabbit_sink_window(s).messages)
