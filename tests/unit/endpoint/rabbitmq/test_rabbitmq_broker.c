@@ -125,6 +125,227 @@ START_TEST(queue_source_keeps_the_contract)
 }
 END_TEST
 
+/* ---- what goes wrong */
+
+static struct message *text_message(const char *key, const char *payload, size_t size)
+{
+    struct message *m = message_new();
+    char *memory = mem_alloc(size + 1);
+    memset(memory, 'x', size);
+    memcpy(memory, payload, strlen(payload) < size ? strlen(payload) : size);
+    message_set_payload(m, message_hold(m, bytes_of(memory, size)));
+    message_set_key(m, message_hold(m, bytes_of_string(key)));
+    free(memory);
+    return m;
+}
+
+static bool all_answered(void *arg)
+{
+    struct fake_sender *f = arg;
+    return f->answered == f->sent_count;
+}
+
+static void wait_answers(struct fake_sender *f)
+{
+    contract_run_until(f->loop, all_answered, f, 10 * SEC, "verdicts");
+}
+
+static void assert_verdict(const struct fake_sender *f, size_t at, enum verdict_class class, const char *part)
+{
+    ck_assert_msg(f->sent[at].verdict == class, "%zu: %s: %s", at, verdict_class_name(f->sent[at].verdict),
+                  f->sent[at].reason);
+    ck_assert_msg(strstr(f->sent[at].reason, part), "%s", f->sent[at].reason);
+}
+
+/* Returns are told apart by what they carry: every second message has nowhere to go. */
+START_TEST(unroutable_ones_are_rejected_and_no_others)
+{
+    struct fake_sender f;
+    struct contract_env given = env();
+    fill(1);
+    fake_sender_open(&f, &rabbitmq_exchange_sink, "{ exchange: '', routing_key: '{{ key }}' }", &given);
+    f.sink->ops->start(f.sink);
+    for (size_t i = 0; i < 400; i++)
+        fake_sender_send(&f, text_message(i % 2 ? "ferry-unit-nowhere" : queue, "same", 100));
+    wait_answers(&f);
+    for (size_t i = 0; i < 400; i++)
+        assert_verdict(&f, i, i % 2 ? VERDICT_REJECT : VERDICT_OK, i % 2 ? "ferry-unit-nowhere" : "");
+    fake_sender_close(&f);
+}
+END_TEST
+
+START_TEST(a_missing_templated_exchange_rejects_only_its_own)
+{
+    struct fake_sender f;
+    struct contract_env given = env();
+    fill(1);
+    fake_sender_open(&f, &rabbitmq_exchange_sink, OPTIONS("{ exchange: \"{{ key | default: '' }}\", routing_key: %s }"),
+                     &given);
+    f.sink->ops->start(f.sink);
+    for (size_t i = 0; i < 20; i++)
+        fake_sender_send(&f, text_message(i == 7 ? "ferry-unit-no-exchange" : "amq.direct", "x", 10));
+    wait_answers(&f);
+    for (size_t i = 0; i < 20; i++)
+        if (i == 7)
+            assert_verdict(&f, i, VERDICT_REJECT, "no exchange 'ferry-unit-no-exchange'");
+        else
+            ck_assert(f.sent[i].verdict == VERDICT_UNKNOWN || f.sent[i].verdict == VERDICT_REJECT); /* unroutable */
+    /* And goes on. */
+    size_t next = fake_sender_send(&f, text_message("amq.direct", "x", 10));
+    wait_answers(&f);
+    assert_verdict(&f, next, VERDICT_REJECT, "unroutable");
+    fake_sender_close(&f);
+}
+END_TEST
+
+static bool at_fault(void *arg)
+{
+    return ((struct sink *)arg)->status.state == ENDPOINT_FAULT;
+}
+
+static bool is_up(void *arg)
+{
+    return ((struct sink *)arg)->status.state == ENDPOINT_UP;
+}
+
+START_TEST(a_missing_constant_queue_is_a_fault_until_it_is_there)
+{
+    struct fake_sender f;
+    struct contract_env given = env();
+    fake_sender_open(&f, &rabbitmq_queue_sink, OPTIONS("{ queue: %s-late }"), &given);
+    f.sink->ops->start(f.sink);
+    contract_run_until(f.loop, at_fault, f.sink, 5 * SEC, "the fault");
+    ck_assert_uint_eq(f.sink->ops->window(f.sink).messages, 0);
+    ck_assert_msg(strstr(f.sink->status.reason, "no queue"), "%s", f.sink->status.reason);
+    struct contract_sink declare = {
+        .kind = &rabbitmq_queue_sink,
+        .options = OPTIONS("{ queue: %s-late, declare: { durable: false, arguments: { x-expires: 60000 } } }"),
+        .env = env(),
+        .messages = 1,
+    };
+    contract_check_sink(&declare);
+    f.sink->ops->probe(f.sink);
+    contract_run_until(f.loop, is_up, f.sink, 5 * SEC, "the end of the fault");
+    fake_sender_send(&f, text_message("k", "x", 10));
+    wait_answers(&f);
+    assert_verdict(&f, 0, VERDICT_OK, "");
+    fake_sender_close(&f);
+}
+END_TEST
+
+START_TEST(a_different_declaration_is_a_fault_in_the_brokers_words)
+{
+    struct fake_sender f;
+    struct contract_env given = env();
+    fill(1);
+    fake_sender_open(&f, &rabbitmq_queue_sink, OPTIONS("{ queue: %s, declare: { durable: true } }"), &given);
+    f.sink->ops->start(f.sink);
+    contract_run_until(f.loop, at_fault, f.sink, 5 * SEC, "the fault");
+    ck_assert_msg(strstr(f.sink->status.reason, "inequivalent arg"), "%s", f.sink->status.reason);
+    fake_sender_close(&f);
+}
+END_TEST
+
+START_TEST(what_is_too_large_is_rejected_before_it_is_sent)
+{
+    struct fake_sender f;
+    struct contract_env given = env();
+    fill(1);
+    fake_sender_open(&f, &rabbitmq_queue_sink, OPTIONS("{ queue: %s, max_message_size: 1MiB }"), &given);
+    f.sink->ops->start(f.sink);
+    fake_sender_send(&f, text_message("k", "x", (1 << 20) + 1));
+    struct message *flood = text_message("k", "x", 10);
+    static char value[200000];
+    memset(value, 'v', sizeof value);
+    flood->headers = headers_new(1);
+    flood->headers->items[0] = (struct header){ BYTES_LITERAL("big"), bytes_of(value, sizeof value), HEADER_BYTES };
+    headers_seal(flood->headers);
+    fake_sender_send(&f, flood);
+    fake_sender_send(&f, text_message("k", "x", 1 << 20));
+    wait_answers(&f);
+    assert_verdict(&f, 0, VERDICT_REJECT, "max_message_size");
+    assert_verdict(&f, 1, VERDICT_REJECT, "frame");
+    assert_verdict(&f, 2, VERDICT_OK, "");
+    ck_assert_uint_eq(f.sink->status.connects, 1);
+    fake_sender_close(&f);
+}
+END_TEST
+
+/* The broker has a limit that nobody told us: only the one that is too large is rejected, and the limit is learned. */
+START_TEST(the_brokers_own_limit_is_learned)
+{
+    struct fake_sender f;
+    struct contract_env given = env();
+    fill(1);
+    fake_sender_open(&f, &rabbitmq_queue_sink, OPTIONS("{ queue: %s, max_message_size: 512MiB }"), &given);
+    f.sink->ops->start(f.sink);
+    fake_sender_send(&f, text_message("k", "x", 100));
+    fake_sender_send(&f, text_message("k", "x", (128 << 20) + 1));
+    fake_sender_send(&f, text_message("k", "x", 100));
+    wait_answers(&f);
+    assert_verdict(&f, 1, VERDICT_REJECT, "message size");
+    ck_assert(f.sent[2].verdict != VERDICT_REJECT && f.sent[2].verdict != VERDICT_FAULT);
+    fake_sender_send(&f, text_message("k", "x", (128 << 20) + 1));
+    fake_sender_send(&f, text_message("k", "x", 100));
+    wait_answers(&f);
+    assert_verdict(&f, 3, VERDICT_REJECT, "max_message_size");
+    assert_verdict(&f, 4, VERDICT_OK, "");
+    fake_sender_close(&f);
+}
+END_TEST
+
+/* ---- through the broker and back */
+
+static const size_t sizes[] = {
+    0, 1, 131064 - 1, 131064, 131064 + 1, 2 * 131064, 2 * 131064 + 1, 5000000, 4096 - 8, 100
+};
+
+START_TEST(bodies_of_every_size_come_back)
+{
+    struct fake_sender out;
+    struct fake_route in;
+    struct contract_env given = env();
+    struct contract_sink declare = {
+        .kind = &rabbitmq_queue_sink,
+        .options = OPTIONS("{ queue: %s-sizes, declare: { durable: false, arguments: { x-expires: 60000 } } }"),
+        .env = env(),
+        .messages = 1,
+    };
+    contract_check_sink(&declare);
+    fake_sender_open(&out, &rabbitmq_queue_sink, OPTIONS("{ queue: %s-sizes }"), &given);
+    out.sink->ops->start(out.sink);
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
+        fake_sender_send(&out, text_message("a key", "begins", sizes[i]));
+    wait_answers(&out);
+    ck_assert_uint_eq(out.by_class[VERDICT_OK], ARRAY_LEN(sizes));
+    fake_sender_close(&out);
+    fake_route_open(&in, &rabbitmq_queue_source, OPTIONS("{ queue: %s-sizes }"), &given);
+    in.source->ops->start(in.source);
+    fake_route_grant(&in, 1000000, 1 << 30);
+    wait_for(&in, &in.taken, ARRAY_LEN(sizes), "all of them");
+    size_t extra = 0; /* what declaring it sent */
+    while (extra < in.held_count && !bytes_is(message_key(in.held[extra].message), "a key"))
+        extra++;
+    wait_for(&in, &in.taken, ARRAY_LEN(sizes) + extra, "all of them");
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        struct message *expected = text_message("a key", "begins", sizes[i]);
+        const struct message *m = in.held[extra + i].message;
+        ck_assert_uint_eq(m->payload_len, sizes[i]);
+        ck_assert(bytes_equal(message_payload(m), message_payload(expected)));
+        ck_assert(bytes_is(message_key(m), "a key"));
+        ck_assert_ptr_null(m->headers);
+        char scratch[MESSAGE_ID_MAX];
+        char name[80];
+        snprintf(name, sizeof name, "%s-sizes", queue);
+        ck_assert(bytes_is(message_meta(m, BYTES_LITERAL("routing_key"), scratch), name));
+        ck_assert(bytes_is(message_meta(m, BYTES_LITERAL("exchange"), scratch), ""));
+        message_unref(expected);
+    }
+    fake_route_settle(&in, in.held_count, false);
+    fake_route_close(&in);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("rabbitmq broker");
@@ -135,6 +356,13 @@ int main(void)
         tcase_add_test(c, queue_sink_keeps_the_contract);
         tcase_add_test(c, exchange_sink_keeps_the_contract);
         tcase_add_test(c, queue_source_keeps_the_contract);
+        tcase_add_test(c, unroutable_ones_are_rejected_and_no_others);
+        tcase_add_test(c, a_missing_templated_exchange_rejects_only_its_own);
+        tcase_add_test(c, a_missing_constant_queue_is_a_fault_until_it_is_there);
+        tcase_add_test(c, a_different_declaration_is_a_fault_in_the_brokers_words);
+        tcase_add_test(c, what_is_too_large_is_rejected_before_it_is_sent);
+        tcase_add_test(c, the_brokers_own_limit_is_learned);
+        tcase_add_test(c, bodies_of_every_size_come_back);
     }
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);
