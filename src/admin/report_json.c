@@ -37,16 +37,16 @@ static void set_real(json_t *object, const char *key, double x)
     json_object_set_new(object, key, json_real(x >= 0 && x < 1e18 ? x : 0));
 }
 
-/* in = delivered + dead + filtered + duplicate + returned + in flight. In flight is the rest, so what can go wrong is that
- * more outcomes were counted than messages. */
-static bool accounted(const struct route_counters *c)
+/* in = delivered + dead + filtered + duplicate + returned + in flight, which the route counts by itself. */
+static bool accounted(const struct route_report *r)
 {
-    return c->delivered + c->dead + c->filtered + c->duplicate + c->returned <= c->in;
+    const struct route_counters *c = &r->counters;
+    return c->in == c->delivered + c->dead + c->filtered + c->duplicate + c->returned + r->in_flight;
 }
 
 bool report_route_healthy(const struct route_report *r)
 {
-    return (r->state == ROUTE_RUNNING || r->state == ROUTE_ENDED) && accounted(&r->counters);
+    return (r->state == ROUTE_RUNNING || r->state == ROUTE_ENDED) && accounted(r);
 }
 
 bool report_healthy(const struct report *r)
@@ -107,8 +107,8 @@ json_t *report_json_route(const struct route_report *r)
     ROUTE_COUNTERS(SET)
 #undef SET
     json_object_set_new(object, "counters", counters);
-    set_bool(object, "accounted", accounted(&r->counters));
-    set_count(object, "in_flight", accounted(&r->counters) ? route_in_flight(&r->counters) : 0);
+    set_bool(object, "accounted", accounted(r));
+    set_count(object, "in_flight", r->in_flight);
     set_count(object, "in_flight_bytes", r->in_flight_bytes);
     set_count(object, "unsettled", r->unsettled);
     set_real(object, "rate_in", r->rate_in);

@@ -36,7 +36,7 @@ struct instance {
     char refused_reason[REASON_MAX];
     struct token settling[SETTLE_BATCH];
     size_t settling_count;
-    uint64_t next_ticket;
+    uint64_t next_ticket, orphans; /* orphans: roots in memory that are counted as returned */
     struct buf scratch;
     struct route_counters counters;
     enum { LIFE_NEW, LIFE_RUNNING, LIFE_DRAINING, LIFE_ABANDONED, LIFE_STOPPING, LIFE_STOPPED } life;
@@ -344,6 +344,7 @@ static void settle(struct instance *i, struct root *r)
 static void root_free(struct instance *i, struct root *r)
 {
     allowance_free(&i->messages, 1);
+    i->orphans -= r->orphan;
     allowance_free(&i->bytes, (int64_t)message_size(r->message));
     message_unref(r->message);
     pool_put(i->roots, r);
@@ -378,6 +379,7 @@ static void orphan(struct instance *i, struct root *r)
     if (r->orphan)
         return;
     r->orphan = 1;
+    i->orphans++;
     i->counters.returned++;
 }
 
@@ -752,6 +754,7 @@ void instance_report(struct instance *i, struct route_report *r)
     r->order = route->order;
     r->guarantee = route->guarantee;
     r->counters = i->counters;
+    r->in_flight = pool_used(i->roots) - i->orphans;
     r->in_flight_bytes = (uint64_t)i->bytes.held;
     r->unsettled = i->source->status.unsettled;
     r->rate_in = i->sample.rate_in;

@@ -79,6 +79,7 @@ void report_merge_route(struct route_report *into, const struct route_report *fr
 #define ADD(field, name, unit, help) into->counters.field += from->counters.field;
     ROUTE_COUNTERS(ADD)
 #undef ADD
+    into->in_flight += from->in_flight;
     into->in_flight_bytes += from->in_flight_bytes;
     into->unsettled += from->unsettled;
     into->rate_in += from->rate_in;

@@ -439,6 +439,7 @@ static void check_account(void)
     r.to = to;
     instance_report(world.instance, &r);
     REQUIRE(r.counters.in == world.in_expected);
+    REQUIRE(route_in_flight(&r.counters) == r.in_flight);
     REQUIRE(r.counters.returned == world.returned_expected);
     REQUIRE(route_in_flight(&r.counters) <= (uint64_t)world.live_messages + MESSAGES_MAX);
     uint64_t parts = r.counters.delivered + r.counters.dead + r.counters.filtered + r.counters.duplicate +
