@@ -10,7 +10,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
-#include <syslog.h>
 #include <unistd.h>
 
 /* What librdkafka's threads may touch: lives until they are gone. */
@@ -62,8 +61,9 @@ static rd_kafka_resp_err_t on_new(rd_kafka_t *rk, const rd_kafka_conf_t *conf, v
 static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
     const struct pulse *p = rd_kafka_opaque(rk);
+    (void)level;
     if (p)
-        log_write(level <= LOG_CRIT ? LEVEL_ERROR : LEVEL_DEBUG, p->subject, "librdkafka: %s: %s", facility, text);
+        log_debug(p->subject, "librdkafka: %s: %s", facility, text);
 }
 
 /* ---- opening */

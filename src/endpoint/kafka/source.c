@@ -314,7 +314,7 @@ static void commit_now(struct kafka_source *s)
     if (s->committing || s->partitions.unconfirmed <= s->share_unsettled / 2 || !s->client.rk)
         return;
     partitions_store(&s->partitions, s->client.rk);
-    s->committing = rd_kafka_commit(s->client.rk, NULL, 1) == RD_KAFKA_RESP_ERR_NO_ERROR;
+    s->committing = !rd_kafka_commit_queue(s->client.rk, NULL, s->group, NULL, NULL);
 }
 
 static bool subscribe(struct kafka_source *s)
