@@ -88,8 +88,7 @@ static struct lane *least_loaded(struct engine *e)
 static unsigned total_instances(const struct engine *e)
 {
     unsigned total = 0;
-    LIST_EACH(&e->routes, node)
-    {
+    LIST_EACH(&e->routes, node) {
         const struct running *r = LIST_ENTRY(node, struct running, node);
         total += (unsigned)(r->next ? r->next->instances : r->route->instances);
     }
@@ -120,8 +119,7 @@ static struct running *add_route(struct engine *e, struct settings *s, const str
 
 static struct running *find_running(struct engine *e, const char *name)
 {
-    LIST_EACH(&e->routes, node)
-    {
+    LIST_EACH(&e->routes, node) {
         struct running *r = LIST_ENTRY(node, struct running, node);
         if (strcmp(r->route->name, name) == 0)
             return r;
@@ -162,8 +160,7 @@ void engine_apply(struct engine *e, struct settings *s, void (*done)(void *arg, 
                   void *arg)
 {
     struct engine_change change = { 0 };
-    LIST_EACH(&e->routes, node)
-    {
+    LIST_EACH(&e->routes, node) {
         struct running *r = LIST_ENTRY(node, struct running, node);
         const struct route_settings *next = find_settings(s, r->route->name);
         if (next && !r->stopping && route_settings_equal(r->route, next)) {
@@ -183,8 +180,7 @@ void engine_apply(struct engine *e, struct settings *s, void (*done)(void *arg, 
         add_route(e, s, &s->routes[i]);
         change.added++;
     }
-    LIST_EACH(&e->routes, node)
-    {
+    LIST_EACH(&e->routes, node) {
         struct running *r = LIST_ENTRY(node, struct running, node);
         if (!r->alive && !r->stopping)
             start_instances(e, r);
@@ -301,8 +297,7 @@ static void on_reported(void *ctx, struct lane *l, struct lane_report *part)
 {
     (void)l;
     struct engine *e = ctx;
-    LIST_EACH(&e->inquiries, node)
-    {
+    LIST_EACH(&e->inquiries, node) {
         struct inquiry *q = LIST_ENTRY(node, struct inquiry, node);
         if (q->number != part->request)
             continue;
@@ -333,8 +328,7 @@ void engine_stop(struct engine *e, int64_t grace_us, void (*done)(void *arg, uin
 {
     e->stopped = done;
     e->stopped_arg = arg;
-    LIST_EACH(&e->routes, node)
-    {
+    LIST_EACH(&e->routes, node) {
         stop_route(e, LIST_ENTRY(node, struct running, node), grace_us);
     }
     if (list_empty(&e->routes)) {

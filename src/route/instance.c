@@ -1,5 +1,5 @@
 /* Runs one instance of a route: see instance.h. */
-#include "route/instance.h"
+#include "route/instance_private.h"
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -12,43 +12,6 @@ enum {
     AHEAD_MESSAGES = 8192, /* what may wait for the fastest sink before the source is asked for no more: bounds are for
                                  trouble; a queue that only grows costs memory and latency */
     AHEAD_BYTES = 32 << 20,
-    SETTLE_BATCH = 1024,
-};
-
-/* A limit, as one instance uses it: what is granted to the source and not used yet, and what is in memory. */
-struct allowance {
-    struct budget budget;
-    int64_t granted; /* below zero when the source brought more than it was granted */
-    int64_t held;    /* by messages in memory */
-    int64_t freed;   /* since the last turn: given back at once then */
-};
-
-struct instance {
-    struct instance_start start;
-    struct source *source;
-    struct outlet *outlets;
-    size_t outlet_count;
-    struct pipeline *pipeline;
-    struct pool *roots;
-    struct task turn;
-    struct allowance messages, bytes;
-    struct ring refused; /* roots whose order key could not be made */
-    char refused_reason[REASON_MAX];
-    struct token settling[SETTLE_BATCH];
-    size_t settling_count;
-    uint64_t next_ticket, orphans; /* orphans: roots in memory that are counted as returned */
-    struct buf scratch;
-    struct route_counters counters;
-    enum { LIFE_NEW, LIFE_RUNNING, LIFE_DRAINING, LIFE_ABANDONED, LIFE_STOPPING, LIFE_STOPPED } life;
-    bool paused, source_paused, ended, source_stopped, short_of_messages, short_of_bytes;
-    struct timer drain_timer;
-    uint64_t returned_by_stop;
-    struct {
-        int64_t at;
-        uint64_t in, out;
-        double rate_in, rate_out;
-    } sample;
-    char subject[128], from_subject[144], member[400];
 };
 
 static const struct source_host source_host;
@@ -159,45 +122,6 @@ void instance_share(struct instance *i, unsigned instances_total)
 }
 
 /* ---- credit */
-
-/* What was granted becomes held; what came beyond the grant is taken by force. */
-static void allowance_use(struct allowance *a, int64_t amount)
-{
-    int64_t covered = a->granted < amount ? a->granted : amount;
-    if (covered < 0)
-        covered = 0;
-    a->granted -= amount;
-    a->held += amount;
-    if (amount > covered)
-        budget_force(&a->budget, amount - covered);
-}
-
-static void allowance_free(struct allowance *a, int64_t amount)
-{
-    a->held -= amount;
-    a->freed += amount;
-}
-
-static void allowance_give(struct allowance *a)
-{
-    budget_give(&a->budget, a->freed);
-    a->freed = 0;
-}
-
-/* How much to grant now, up to `most` outstanding; `lacking` says that the bound was reached. */
-static int64_t allowance_top_up(struct allowance *a, int64_t most, bool *lacking)
-{
-    if (a->granted > most / 2)
-        return 0;
-    int64_t debt = a->granted < 0 ? -a->granted : 0; /* held already, and paid for by force */
-    int64_t got = budget_take(&a->budget, most - a->granted - debt);
-    if (got <= 0) {
-        *lacking = a->granted <= 0;
-        return 0;
-    }
-    a->granted += debt + got;
-    return debt + got;
-}
 
 /* The least that waits at any sink: while it is plenty, more from the source would only wait too. */
 static bool enough_ahead(const struct instance *i)
@@ -465,22 +389,6 @@ static void update_source_pause(struct instance *i)
         i->source->ops->resume(i->source);
 }
 
-static void sample_rates(struct instance *i)
-{
-    int64_t now = loop_now(i->start.loop);
-    int64_t passed = now - i->sample.at;
-    if (passed < SEC)
-        return;
-    uint64_t out = i->counters.delivered + i->counters.dead;
-    if (i->sample.at) {
-        i->sample.rate_in = (double)(i->counters.in - i->sample.in) * SEC / (double)passed;
-        i->sample.rate_out = (double)(out - i->sample.out) * SEC / (double)passed;
-    }
-    i->sample.at = now;
-    i->sample.in = i->counters.in;
-    i->sample.out = out;
-}
-
 static void stop_endpoints(struct instance *i, int64_t grace_us)
 {
     i->life = LIFE_STOPPING;
@@ -503,7 +411,7 @@ static void on_turn(void *arg)
         for (size_t n = 0; n < i->outlet_count; n++)
             outlet_pump(&i->outlets[n]);
     grant(i);
-    sample_rates(i);
+    instance_sample_rates(i);
     bool draining = i->life == LIFE_DRAINING || i->life == LIFE_ABANDONED;
     if (draining && pool_used(i->roots) == 0)
         stop_endpoints(i, SEC);
@@ -666,108 +574,3 @@ static const struct outlet_host outlet_host = {
     .wake = wake,
     .stopped = on_outlet_stopped,
 };
-
-/* ---- status */
-
-static void report_outlet(const struct outlet *o, struct endpoint_report *r)
-{
-    const struct connection *c = o->settings->connection;
-    snprintf(r->kind, sizeof r->kind, "%s", o->kind->name);
-    snprintf(r->target, sizeof r->target, "%s", o->kind->target ? o->kind->target(o->settings->settings) : "");
-    snprintf(r->connection, sizeof r->connection, "%s", c ? c->name : "");
-    r->status = o->sink->status;
-    r->counters = o->counters;
-    r->waiting = outlet_waiting(o);
-    r->parked = o->parking.count;
-    r->outstanding = o->outstanding;
-}
-
-static void describe(struct route_report *r, enum route_state state, const char *where, const char *reason)
-{
-    r->state = state;
-    snprintf(r->reason, sizeof r->reason, "%s%s%s", where, *reason ? ": " : "", reason);
-}
-
-/* The worst that is true of the instance, and why. */
-static void report_state(struct instance *i, struct route_report *r)
-{
-    char where[32] = "to";
-    if (i->life >= LIFE_DRAINING) {
-        describe(r, ROUTE_DRAINING, "stopping", "");
-        return;
-    }
-    if (i->paused) {
-        describe(r, ROUTE_PAUSED, "paused by the operator", "");
-        return;
-    }
-    if (ring_len(&i->refused)) {
-        describe(r, ROUTE_REFUSED, "from", i->refused_reason);
-        return;
-    }
-    const struct endpoint_status *from = &i->source->status;
-    const struct outlet *waiting = NULL, *fault = NULL;
-    for (size_t n = 0; n < i->outlet_count; n++) {
-        const struct outlet *o = &i->outlets[n];
-        if (i->outlet_count > 1)
-            snprintf(where, sizeof where, "to[%zu]", n);
-        if (o->refused) {
-            describe(r, ROUTE_REFUSED, where, o->refused_reason);
-            return;
-        }
-        if (o->at_fault || o->sink->status.state == ENDPOINT_FAULT)
-            fault = fault ? fault : o;
-        else if (o->sink->status.state != ENDPOINT_UP)
-            waiting = waiting ? waiting : o;
-    }
-    if (i->outlet_count > 1 && (fault || waiting))
-        snprintf(where, sizeof where, "to[%td]", (fault ? fault : waiting) - i->outlets);
-    if (from->state == ENDPOINT_FAULT)
-        describe(r, ROUTE_FAULT, "from", from->reason);
-    else if (fault)
-        describe(r, ROUTE_FAULT, where, fault->at_fault ? fault->fault_reason : fault->sink->status.reason);
-    else if (waiting)
-        describe(r, ROUTE_WAITING, where, waiting->sink->status.reason);
-    else if (i->ended)
-        describe(r, pool_used(i->roots) || from->unsettled ? ROUTE_RUNNING : ROUTE_ENDED, "", "");
-    else if (from->state != ENDPOINT_UP)
-        describe(r, ROUTE_WAITING, "from", from->reason);
-    else
-        describe(r, ROUTE_RUNNING, "", "");
-}
-
-static const char *held_at(const struct instance *i)
-{
-    uint64_t share = (uint64_t)(i->start.settings->limits.unsettled / i->start.instances_total + 1);
-    if (i->source->status.unsettled >= share)
-        return "limits.unsettled";
-    if (i->short_of_messages)
-        return "limits.in_flight";
-    return i->short_of_bytes ? "limits.memory" : "";
-}
-
-void instance_report(struct instance *i, struct route_report *r)
-{
-    const struct route_settings *route = i->start.route;
-    sample_rates(i);
-    snprintf(r->name, sizeof r->name, "%s", route->name);
-    r->instances = 1;
-    r->order = route->order;
-    r->guarantee = route->guarantee;
-    r->counters = i->counters;
-    r->in_flight = pool_used(i->roots) - i->orphans;
-    r->in_flight_bytes = (uint64_t)i->bytes.held;
-    r->unsettled = i->source->status.unsettled;
-    r->rate_in = i->sample.rate_in;
-    r->rate_out = i->sample.rate_out;
-    snprintf(r->held_at, sizeof r->held_at, "%s", held_at(i));
-    report_state(i, r);
-    struct endpoint_report *from = &r->from;
-    const struct connection *c = route->from.connection;
-    snprintf(from->kind, sizeof from->kind, "%s", route->from.source->name);
-    snprintf(from->target, sizeof from->target, "%s",
-             route->from.source->target ? route->from.source->target(route->from.settings) : "");
-    snprintf(from->connection, sizeof from->connection, "%s", c ? c->name : "");
-    from->status = i->source->status;
-    for (size_t n = 0; n < i->outlet_count; n++)
-        report_outlet(&i->outlets[n], &r->to[n]);
-}

@@ -179,8 +179,7 @@ static void on_free_mail(struct mail *m)
 static void on_instance_stopped(void *arg, struct instance *i, uint64_t returned)
 {
     struct lane *l = arg;
-    LIST_EACH(&l->residents, node)
-    {
+    LIST_EACH(&l->residents, node) {
         struct resident *r = LIST_ENTRY(node, struct resident, node);
         if (r->instance != i)
             continue;
@@ -230,8 +229,7 @@ void lane_add(struct lane *l, struct settings *settings, const struct route_sett
 
 static void run_command(struct request *r)
 {
-    LIST_EACH(&r->lane->residents, node)
-    {
+    LIST_EACH(&r->lane->residents, node) {
         struct instance *i = LIST_ENTRY(node, struct resident, node)->instance;
         if (strcmp(instance_route(i)->name, r->name) != 0)
             continue;
@@ -257,8 +255,7 @@ void lane_command(struct lane *l, enum lane_command command, const char *route, 
 
 static void run_share(struct request *r)
 {
-    LIST_EACH(&r->lane->residents, node)
-    {
+    LIST_EACH(&r->lane->residents, node) {
         instance_share(LIST_ENTRY(node, struct resident, node)->instance, r->instances_total);
     }
 }
@@ -295,8 +292,7 @@ static void run_report(struct request *request)
     struct lane *l = request->lane;
     struct lane_report *r = mem_zero(sizeof *r);
     r->request = request->number;
-    LIST_EACH(&l->residents, node)
-    {
+    LIST_EACH(&l->residents, node) {
         struct instance *i = LIST_ENTRY(node, struct resident, node)->instance;
         r->instances = mem_resize(r->instances, (r->instance_count + 1) * sizeof *r->instances);
         struct route_report *one = &r->instances[r->instance_count++];

@@ -36,7 +36,7 @@ struct route_report {
     enum order order;
     const char *guarantee;
     struct route_counters counters; /* sum over the instances */
-    uint64_t in_flight; /* counted by itself, not derived: the counters must agree with it */
+    uint64_t in_flight;             /* counted by itself, not derived: the counters must agree with it */
     uint64_t in_flight_bytes;
     uint64_t unsettled;
     double rate_in, rate_out;    /* messages a second over the last second or so */
