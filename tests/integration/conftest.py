@@ -48,8 +48,9 @@ def rabbit(brokers):
 
 @pytest.fixture(scope="session")
 def connections(brokers):
-    """The three of them, as a configuration names them."""
-    return {"cache": brokers.redis_url, "rabbit": brokers.rabbit_url, "events": brokers.kafka_url}
+    """The three of them, as a configuration names them. librdkafka's own bound is 1 MB a message."""
+    return {"cache": brokers.redis_url, "rabbit": brokers.rabbit_url,
+            "events": {"url": brokers.kafka_url, "properties": {"message.max.bytes": 16 << 20}}}
 
 
 @pytest.fixture

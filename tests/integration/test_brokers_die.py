@@ -1,4 +1,5 @@
 """Each broker killed (-9) and started again in the middle of 20,000 messages, as a route's source and as its sink."""
+import re
 import time
 
 import pytest
@@ -22,7 +23,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", CASES, ids=lambda c: re.sub(r"\W+", "_", c).strip("_"))
 def test_broker_killed(durable_world, brokers, ferry, unique, case, capsys):
     victim, source_kind, sink_kind = CASES[case]
     world = durable_world

@@ -35,7 +35,7 @@ def test_secrets(world, brokers, ferry, tmp_path, unique):
         "routes": {
             "a": {"from": {"redis": "cache", "stream": unique, "group": "g"}, "to": {"rabbitmq": "rabbit", "queue": unique}},
             "b": {"from": {"rabbitmq": "rabbit", "queue": unique}, "to": {"kafka": "events", "topic": unique}},
-            "c": {"from": {"kafka": "events", "topic": unique, "group": unique}, "to": {"redis": "cache", "list": unique}},
+            "c": {"from": {"kafka": "events", "topic": unique, "group": unique}, "to": {"redis": "cache", "list": unique + "-out"}},
             "d": {"from": {"redis": "locked", "list": unique + "-l"}, "to": {"test": "discard"}}}},
         environment={f"CANARY_{k.upper()}": v for k, v in canary.items()}, options=["-l", "debug"],
         secrets=canary.values())
