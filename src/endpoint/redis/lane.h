@@ -14,4 +14,4 @@ struct transport_lane {
 
 /* The link of a node of links, for the report. */
 void link_report(struct list *node, struct connection_report *out);
-void link_bury_closed(struct transport_lane *t);
+void link_bury_closed(struct transport_lane *lane);

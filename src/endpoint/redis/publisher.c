@@ -201,7 +201,7 @@ static void send_deliveries(struct sink *s, const struct delivery *deliveries, s
         if (!p->slots || count > p->slot_mask) { /* only the route that overfills its window gets here twice */
             size_t cap = p->slots ? 2 * (p->slot_mask + 1) : 64;
             struct publish_slot *ring = mem_array(cap, sizeof *ring);
-            for (size_t k = 0; k < count; k++)
+            for (size_t k = 0; p->slots && k < count; k++)
                 ring[k] = p->slots[(p->slot_head + k) & p->slot_mask];
             free(p->slots);
             p->slots = ring;

@@ -1,4 +1,4 @@
-/* A stream source in parts: stream_source.c reads, stream_ack.c acknowledges, stream_claim.c takes over what others left and
+/* A stream source in parts: stream_source.c lives its life, stream_read.c reads, stream_ack.c acknowledges, stream_claim.c takes over what others left and
  * fetches again what was released. Between these alone. */
 #pragma once
 
@@ -75,6 +75,13 @@ static inline bool stream_may_read(const struct stream_source *s)
 {
     return s->started && !s->paused && !s->draining && s->credit_messages > 0 && s->credit_bytes > 0;
 }
+/* stream_source.c */
+void stream_set_status(struct stream_source *s, enum endpoint_state state, const char *reason);
+/* An error of any command of the source: state and retry. */
+void stream_refused(struct stream_source *s, struct bytes error);
+void stream_served(struct stream_source *s); /* the server answered: it serves */
+
+/* stream_read.c */
 /* How many entries the credit and a reply's size allow, at least 1, at most limit. */
 size_t stream_count(const struct stream_source *s, size_t limit);
 /* Hands over the entries of an array node (of [id, fields]); the number of entries, deleted ones included. *last: the last
@@ -83,9 +90,7 @@ int64_t stream_take(struct stream_source *s, const struct reply *r, uint32_t lis
                     struct entry_id *last);
 /* Reads if it may and none is under way. */
 void stream_read(struct stream_source *s);
-void stream_set_status(struct stream_source *s, enum endpoint_state state, const char *reason);
-/* An error of any command of the source; state and retry. */
-void stream_refused(struct stream_source *s, struct bytes error);
+void stream_on_linger(void *arg);
 
 /* stream_ack.c */
 void ack_init(struct stream_source *s);
