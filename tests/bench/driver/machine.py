@@ -88,18 +88,22 @@ class Watch:
         return {"seconds": seconds, "idle": idle, "cores": cores, "used": used}
 
 
+def others(result):
+    """Cores that processes used which have no part in the run."""
+    return max(result["cores"] - result["idle"] - sum(total for total, _ in result["used"].values()), 0)
+
+
 def bound(result, subject):
     """In words: what was saturated."""
     used, idle, cores = result["used"], result["idle"], result["cores"]
     parts = " · ".join(f"{name} {total:.2f}" for name, (total, _) in used.items())
-    others = max(cores - idle - sum(total for total, _ in used.values()), 0)
-    parts += f" · others {others:.2f} · idle {idle:.2f}"
+    parts += f" · others {others(result):.2f} · idle {idle:.2f}"
     if used.get("redis", (0, 0))[1] > 0.85:
         what = "redis-server's one thread"
     elif used[subject][1] > 0.85:
         what = f"{subject}: one thread"
     elif idle < 0.15 * cores:
-        what = "all cores" if others < 0.2 * cores else "other work on the machine"
+        what = "all cores" if others(result) < 0.2 * cores else "other work on the machine"
     elif used.get("rabbitmq", (0, 0))[0] > 0.3:
         what = "RabbitMQ's processes for queue and channel"
     else:

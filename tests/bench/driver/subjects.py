@@ -157,6 +157,6 @@ def measure(subject, source, sink, run, n, broker_pids):
         raise Failed(f"{subject.name}: {e}") from e
     what, parts = machine.bound(watch.result(), subject.name)
     extra = sink.count() - n
-    return {"steady": rate(samples, n * 0.1, n * 0.9), "overall": rate(samples, 1, n), "cpu_us": cpu / n * 1e6,
-            "peak_mb": peak, "first_ms": first * 1e3, "bound": what, "cores": parts, "extra": extra,
+    return {"others": machine.others(watch.result()), "steady": rate(samples, n * 0.1, n * 0.9), "overall": rate(samples, 1, n),
+            "cpu_us": cpu / n * 1e6, "peak_mb": peak, "first_ms": first * 1e3, "bound": what, "cores": parts, "extra": extra,
             "left": source.left() if subject.name == "ferryd" else None, "complaint": complaint}
