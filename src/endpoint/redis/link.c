@@ -113,9 +113,12 @@ static bool refused(struct redis_link *l, const struct reply *r, const char *wha
     return true;
 }
 
+/* A user who may not set a name is no worse off; too many clients and the like are told at the first reply. */
 static void on_name_set(void *arg, const struct reply *r, bool sent)
 {
-    (void)arg, (void)r, (void)sent; /* a user who may not is no worse off */
+    (void)sent;
+    if (r && reply_is(r, 0, RESP_ERROR) && refusal_of(reply_text(r, 0))->class == VERDICT_AGAIN)
+        refused(arg, r, "");
 }
 
 static void on_selected(void *arg, const struct reply *r, bool sent)

@@ -312,6 +312,19 @@ START_TEST(test_a_wrong_password_is_told_and_nothing_is_read)
 }
 END_TEST
 
+START_TEST(test_too_many_clients)
+{
+    fill_stream("s", 0, 1);
+    do_it(ask("CONFIG SET maxclients 1"));
+    open_stream("{ stream: s, group: g }");
+    wait_state(&f, ENDPOINT_DOWN);
+    ck_assert_msg(strstr(f.source->status.reason, "too many clients") != NULL, "%s", f.source->status.reason);
+    do_it(ask("CONFIG SET maxclients 100"));
+    take(&f, 1);
+    fake_route_close(&f);
+}
+END_TEST
+
 START_TEST(test_a_hanging_server_is_noticed)
 {
     fill_stream("s", 0, 1);
@@ -567,6 +580,7 @@ int main(void)
     tcase_add_test(cases, test_claims_of_consumers_that_are_gone);
     tcase_add_test(cases, test_what_was_released_comes_again);
     tcase_add_test(cases, test_a_wrong_password_is_told_and_nothing_is_read);
+    tcase_add_test(cases, test_too_many_clients);
     tcase_add_test(cases, test_a_hanging_server_is_noticed);
     tcase_add_test(cases, test_the_list_contract);
     tcase_add_test(cases, test_a_list_is_trimmed_as_it_is_settled);
