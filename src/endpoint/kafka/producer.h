@@ -13,15 +13,15 @@ enum producer_state { PRODUCER_RUNNING, PRODUCER_PURGING, PRODUCER_ENDING, PRODU
 
 struct kafka_sink;
 
-/* One message between produce and its report. The record's memory, not the message, is the report's opaque: a sink that
- * gave up keeps the message alive until librdkafka lets go of it. */
+/* One message between produce and its report. It keeps the memory that librdkafka reads the payload from: the message may
+ * move to memory of its own meanwhile (another destination holds it), or be given up and freed. */
 struct flight {
     struct list node; /* in its sink's flights */
     struct kafka_sink *sink;
-    struct message *message;
+    struct backing *backing; /* NULL when nobody has to */
     void *tag;
     uint32_t bytes;
-    bool given_up; /* answered already; the reference of message is ours */
+    bool given_up; /* answered already */
 };
 
 struct kafka_producer {

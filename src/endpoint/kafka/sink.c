@@ -1,6 +1,6 @@
 /* The sink `kafka: topic`: messages to an idempotent producer, reports to verdicts.
  *
- *   send ──▶ flight ──▶ produce (no copy: the message stays until its report) ──▶ report ──▶ verdicts ──▶ window_open
+ *   send ──▶ flight ──▶ produce (no copy: its memory stays until its report) ──▶ report ──▶ verdicts ──▶ window_open
  *
  * What produce itself refuses is answered at the end of the loop's pass. */
 #include "base/map.h"
@@ -206,6 +206,7 @@ static const char *words(struct kafka_sink *s, rd_kafka_resp_err_t err, const ch
 static void release_flight(struct kafka_sink *s, struct flight *f)
 {
     list_remove(&f->node);
+    backing_unref(f->backing);
     pool_put(s->producer->flights, f);
 }
 
@@ -213,7 +214,6 @@ void kafka_sink_report(struct flight *f, rd_kafka_resp_err_t err, rd_kafka_msg_s
 {
     struct kafka_sink *s = f->sink;
     if (f->given_up) {
-        message_unref(f->message);
         s->given_up--;
         release_flight(s, f);
         return;
@@ -405,7 +405,8 @@ static void send_one(struct kafka_sink *s, const struct delivery *d)
         return;
     }
     struct flight *f = pool_get(s->producer->flights);
-    *f = (struct flight){ .sink = s, .message = d->message, .tag = d->tag, .bytes = (uint32_t)message_size(m) };
+    *f = (struct flight){ .sink = s, .tag = d->tag, .bytes = (uint32_t)message_size(m) };
+    f->backing = m->backing ? backing_ref(m->backing) : NULL;
     list_push_back(&s->flights, &f->node);
     rd_kafka_resp_err_t err = produce(s, m, &a, f);
     if (err) {
@@ -454,7 +455,7 @@ static void kafka_send(struct sink *sink, const struct delivery *deliveries, siz
         send_one(s, &deliveries[i]);
 }
 
-/* librdkafka cannot be told to forget a single message, so ours are kept alive until it reports them, and answered now. */
+/* librdkafka cannot be told to forget a single message, so their memory stays until it reports them; they are answered now. */
 static void kafka_cancel(struct sink *sink)
 {
     struct kafka_sink *s = (struct kafka_sink *)sink;
@@ -463,7 +464,6 @@ static void kafka_cancel(struct sink *sink)
         if (f->given_up)
             continue;
         f->given_up = true;
-        f->message = message_ref(f->message);
         s->given_up++;
         s->messages--;
         s->bytes -= f->bytes;

@@ -290,6 +290,52 @@ START_TEST(test_topics_are_bounded)
 }
 END_TEST
 
+/* Memory of a source, wiped when it is let go. */
+struct buffer {
+    struct backing backing;
+    char bytes[4096];
+};
+
+static void wipe(struct backing *b)
+{
+    struct buffer *buffer = CONTAINER_OF(b, struct buffer, backing);
+    memset(buffer->bytes, '#', sizeof buffer->bytes);
+}
+
+/* A route with several destinations moves a message to memory of its own when one of them holds it, whatever another has
+ * under way; and lets it go when it is given up. */
+START_TEST(test_memory_stays_until_the_report)
+{
+    enum { COUNT = 8 };
+    static struct buffer buffers[COUNT];
+    const char *topic = new_topic(1);
+    struct fake_sender f;
+    sender_open(&f, to_topic(topic));
+    for (int i = 0; i < COUNT; i++) {
+        memset(buffers[i].bytes, 'a' + i, sizeof buffers[i].bytes);
+        buffers[i].backing = (struct backing){ .refs = 1, .free = wipe };
+        struct message *m = message_new();
+        m->backing = &buffers[i].backing;
+        message_set_payload(m, bytes_of(buffers[i].bytes, sizeof buffers[i].bytes));
+        fake_sender_send(&f, m);
+        message_own(m);
+        ck_assert_int_eq(buffers[i].bytes[0], 'a' + i);
+    }
+    wait_answers(&f);
+    ck_assert_uint_eq(f.by_class[VERDICT_OK], COUNT);
+    for (int i = 0; i < COUNT; i++)
+        ck_assert_int_eq(buffers[i].bytes[0], '#'); /* and not longer */
+    fake_sender_close(&f);
+    struct reader r = reader_open(topic, 1);
+    for (int i = 0; i < COUNT; i++) {
+        const char *payload = reader_next(&r)->payload;
+        ck_assert_int_eq(payload[0], 'a' + i);
+        ck_assert_int_eq(payload[sizeof buffers[i].bytes - 1], 'a' + i);
+    }
+    reader_close(&r);
+}
+END_TEST
+
 START_TEST(test_a_broker_that_goes_and_comes)
 {
     struct fake_sender f;
@@ -377,6 +423,7 @@ int main(void)
     tcase_add_test(cases, test_a_large_message_is_rejected_alone);
     tcase_add_test(cases, test_a_missing_topic);
     tcase_add_test(cases, test_topics_are_bounded);
+    tcase_add_test(cases, test_memory_stays_until_the_report);
     tcase_add_test(cases, test_a_broker_that_goes_and_comes);
     tcase_add_test(cases, test_what_nobody_answers_is_given_up_in_time);
     tcase_add_test(cases, test_fatal_errors_make_the_producer_anew);
