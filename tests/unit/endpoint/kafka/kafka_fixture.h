@@ -73,8 +73,8 @@ static void kafka_teardown(void)
     }
 }
 
-/* A new topic. Per-test buffer: one name at a time is valid … for the life of the test. */
-static const char *new_topic(int partitions)
+/* A new topic; its name is valid until 16 more were made. config: of a real broker's topic, or NULL. */
+static const char *new_topic_with(int partitions, const char *config, const char *value)
 {
     static char text[16][80];
     char *name = text[names++ % 16];
@@ -86,6 +86,8 @@ static const char *new_topic(int partitions)
     rd_kafka_t *rk = plain_client(RD_KAFKA_PRODUCER, NULL);
     rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
     rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(name, partitions, 1, NULL, 0);
+    if (config)
+        rd_kafka_NewTopic_set_config(topic, config, value);
     rd_kafka_CreateTopics(rk, &topic, 1, NULL, queue);
     rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 10000);
     ck_assert_msg(event && !rd_kafka_event_error(event), "no topic %s", name);
@@ -94,6 +96,11 @@ static const char *new_topic(int partitions)
     rd_kafka_queue_destroy(queue);
     rd_kafka_destroy(rk);
     return name;
+}
+
+static const char *new_topic(int partitions)
+{
+    return new_topic_with(partitions, NULL, NULL);
 }
 
 /* Numbered texts with keys into one partition. */

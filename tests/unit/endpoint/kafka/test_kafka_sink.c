@@ -233,6 +233,54 @@ START_TEST(test_a_large_message_is_rejected_alone)
 }
 END_TEST
 
+/* The broker refuses whole batches and names no culprit. What it refused is sent again in order, as a route would. */
+START_TEST(test_a_batch_too_large_for_the_topic_costs_only_the_culprit)
+{
+    enum { COUNT = 400, CULPRIT = 150, LARGE = 20000 };
+    static char payloads[COUNT][LARGE + 1];
+    bool done[COUNT] = { false };
+    unsigned rejected = 0, rounds = 0;
+    struct fake_sender f;
+    if (!getenv("FERRY_KAFKA_BOOTSTRAP"))
+        return;
+    const char *topic = new_topic_with(1, "max.message.bytes", "10000");
+    for (int i = 0; i < COUNT; i++) {
+        int len = snprintf(payloads[i], sizeof payloads[i], "%04d", i);
+        memset(payloads[i] + len, 'x', (size_t)((i == CULPRIT ? LARGE : 300) - len));
+    }
+    sender_open(&f, to_topic(topic));
+    for (unsigned left = COUNT; left && rounds < 200; rounds++) {
+        size_t first = f.sent_count;
+        int numbers[COUNT];
+        for (int i = 0; i < COUNT; i++)
+            if (!done[i] && (f.sent_count == first || f.sink->ops->window(f.sink).messages))
+                numbers[fake_sender_send(&f, text_message(payloads[i], "k")) - first] = i;
+        wait_answers(&f);
+        for (size_t k = first; k < f.sent_count; k++) {
+            enum verdict_class class = f.sent[k].verdict;
+            ck_assert(class != VERDICT_REJECT || numbers[k - first] == CULPRIT);
+            rejected += class == VERDICT_REJECT;
+            if (class == VERDICT_OK || class == VERDICT_REJECT) {
+                done[numbers[k - first]] = true;
+                left--;
+            }
+        }
+    }
+    ck_assert_uint_eq(rejected, 1);
+    for (int i = 0; i < COUNT; i++)
+        ck_assert_msg(done[i], "%d is not done after %u rounds", i, rounds);
+    fake_sender_close(&f);
+    struct reader r = reader_open(topic, 1);
+    for (int highest = -1; highest < COUNT - 1;) {
+        const rd_kafka_message_t *m = reader_next(&r);
+        int number = (int)strtol((const char *)m->payload, NULL, 10);
+        ck_assert_msg(number <= highest + 1 + (highest + 1 == CULPRIT), "%d after %d", number, highest);
+        highest = number > highest ? number : highest;
+    }
+    reader_close(&r);
+}
+END_TEST
+
 START_TEST(test_a_missing_topic)
 {
     struct fake_sender f;
@@ -421,6 +469,7 @@ int main(void)
     tcase_add_test(cases, test_everything_arrives_as_it_is);
     tcase_add_test(cases, test_templates_make_topic_key_partition_and_headers);
     tcase_add_test(cases, test_a_large_message_is_rejected_alone);
+    tcase_add_test(cases, test_a_batch_too_large_for_the_topic_costs_only_the_culprit);
     tcase_add_test(cases, test_a_missing_topic);
     tcase_add_test(cases, test_topics_are_bounded);
     tcase_add_test(cases, test_memory_stays_until_the_report);
