@@ -38,7 +38,8 @@ void table_free(struct table *t)
     free(t);
 }
 
-static void add(struct table *t, bool note, enum tone tone, const char *format, va_list args)
+static void __attribute__((format(printf, 4, 0)))
+add(struct table *t, bool note, enum tone tone, const char *format, va_list args)
 {
     struct buf text = BUF_EMPTY;
     buf_vprintf(&text, format, args);
