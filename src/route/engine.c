@@ -345,9 +345,9 @@ void engine_free(struct engine *e)
         return;
     for (unsigned i = 0; i < e->lane_count; i++)
         lane_free(e->lanes[i]);
-    while (!list_empty(&e->inquiries)) {
-        struct inquiry *q = LIST_ENTRY(e->inquiries.next, struct inquiry, node);
-        list_remove(&q->node);
+    struct list *node;
+    while ((node = list_pop_front(&e->inquiries))) {
+        struct inquiry *q = LIST_ENTRY(node, struct inquiry, node);
         timer_close(&q->timeout);
         report_free(q->report);
         free(q);

@@ -460,8 +460,9 @@ static void lane_close(struct transport_lane *t)
         if (l->phase == LINK_CLOSING)
             flush(l);
     }
-    while (!list_empty(&t->links))
-        link_free(LIST_ENTRY(t->links.next, struct rabbit_link, node));
+    struct list *node;
+    while ((node = list_pop_front(&t->links)))
+        link_free(LIST_ENTRY(node, struct rabbit_link, node));
     free(t);
 }
 
