@@ -33,8 +33,9 @@ struct verdict {
     void *tag;
     enum verdict_class class;
     const char *reason; /* in words, with the broker's own error; NULL when ok. Valid during the callback. */
-    bool untried;       /* with AGAIN: nothing is known to be wrong with the destination. It was only not tried, because one
-                           sent before it was refused: it may be sent again at once */
+    /* With AGAIN: nothing is known to be wrong with the destination. It was only not tried, because one sent before it
+     * was refused: it may be sent again at once. */
+    bool untried;
 };
 
 struct window {

@@ -59,7 +59,7 @@ int64_t loop_now(const struct loop *l)
 
 void timer_init(struct timer *t, struct loop *l, void (*on_fire)(void *arg), void *arg)
 {
-    *t = (struct timer){.loop = l, .on_fire = on_fire, .arg = arg};
+    *t = (struct timer){ .loop = l, .on_fire = on_fire, .arg = arg };
 }
 
 void timer_cancel(struct timer *t)

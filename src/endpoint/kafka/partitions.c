@@ -45,7 +45,7 @@ static struct partition *add(struct partitions *ps, const char *topic, int32_t n
     p->mark = watermark_new();
     if (ps->count == ps->cap) {
         ps->cap = ps->cap ? 2 * ps->cap : 16;
-        ps->items = mem_resize(ps->items, ps->cap * sizeof(*ps->items));
+        ps->items = mem_resize(ps->items, ps->cap * sizeof(struct partition *));
     }
     ps->items[ps->count++] = p;
     strmap_put(&ps->by_name, full_name(name, topic, number), p);

@@ -101,7 +101,7 @@ static bool link_repeated(struct destination *d, size_t n)
                 }
         return any;
     }
-    struct destination **sorted = mem_array(n, sizeof(*sorted));
+    struct destination **sorted = mem_array(n, sizeof(struct destination *));
     for (size_t i = 0; i < n; i++) {
         sorted[i] = &d[i];
         d[i].hash = hash_bytes(d[i].name);

@@ -22,9 +22,12 @@ static bool read_integer(struct reader *r, uint8_t kind, enum header_type *type,
         if (k->kind != kind)
             continue;
         uint64_t bits = read_number(r, k->size);
-        unsigned unused = 64 - 8u * k->size;
-        if (k->type == HEADER_I8 || k->type == HEADER_I16 || k->type == HEADER_I32)
-            bits = (uint64_t)((int64_t)(bits << unused) >> unused);
+        if (k->type == HEADER_I8)
+            bits = (uint64_t)(int8_t)bits;
+        else if (k->type == HEADER_I16)
+            bits = (uint64_t)(int16_t)bits;
+        else if (k->type == HEADER_I32)
+            bits = (uint64_t)(int32_t)bits;
         *type = k->type;
         header_write_integer(k->type, bits, text);
         return !r->bad;
