@@ -17,6 +17,7 @@
 
 #define TICK_US         (250 * MSEC) /* stores offsets, and polls: a member that does not poll leaves the group */
 #define REVOKE_GRACE_US (2 * SEC)
+#define DOUBT_US        (1500 * MSEC) /* a broker that lives answers a fetch every 500 ms */
 enum { FETCH_MOST = 512 };
 
 static void set_status(struct kafka_source *s, enum endpoint_state state, const char *format, ...)
@@ -87,6 +88,22 @@ static void on_fatal(struct kafka_source *s, rd_kafka_resp_err_t err, const char
     fail(s, why);
 }
 
+static void set_down(struct kafka_source *s)
+{
+    s->doubted = 0;
+    kafka_client_lost(&s->client);
+    set_status(s, ENDPOINT_DOWN, "no broker of %s answers", s->connection->base.name);
+}
+
+/* librdkafka does not always tell ALL_BROKERS_DOWN: not when it forgets a dead coordinator before it counts. */
+static void doubt(struct kafka_source *s)
+{
+    if (s->doubted || s->source.status.state != ENDPOINT_UP)
+        return;
+    s->doubted = loop_now(s->loop);
+    kafka_client_lost(&s->client);
+}
+
 static void on_error(struct kafka_source *s, rd_kafka_event_t *event)
 {
     rd_kafka_resp_err_t err = rd_kafka_event_error(event);
@@ -97,8 +114,7 @@ static void on_error(struct kafka_source *s, rd_kafka_event_t *event)
     }
     switch ((int)err) {
     case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
-        kafka_client_lost(&s->client);
-        set_status(s, ENDPOINT_DOWN, "no broker of %s answers", s->connection->base.name);
+        set_down(s);
         break;
     case RD_KAFKA_RESP_ERR__AUTHENTICATION:
     case RD_KAFKA_RESP_ERR__SSL:
@@ -118,6 +134,8 @@ static void on_error(struct kafka_source *s, rd_kafka_event_t *event)
         break;
     default: {
         unsigned suppressed;
+        if (err == RD_KAFKA_RESP_ERR__TRANSPORT || err == RD_KAFKA_RESP_ERR__RESOLVE)
+            doubt(s);
         if (log_limited(&s->errors, 10 * SEC, &suppressed))
             log_info(s->source.subject, "%s (%s)", words, rd_kafka_err2name(err));
     }
@@ -271,7 +289,8 @@ static void fetch(void *arg)
             n++;
         }
     }
-    if (n && s->source.status.state != ENDPOINT_UP)
+    /* What was prefetched says nothing about a broker that is down. */
+    if (n && s->source.status.state != ENDPOINT_UP && s->source.status.state != ENDPOINT_DOWN)
         set_status(s, ENDPOINT_UP, "%s", "");
     source_intake(&s->source, arrivals, n);
     /* An empty queue wakes us when it no longer is; grant, settle and resume come back to one that is not. */
@@ -292,6 +311,10 @@ static void on_ready(void *arg)
 static void on_answer(void *arg)
 {
     struct kafka_source *s = arg;
+    bool doubted = s->doubted;
+    s->doubted = 0;
+    if (doubted && s->source.status.state == ENDPOINT_UP)
+        return;
     s->source.status.connects++;
     if (s->partitions.assigned)
         set_status(s, ENDPOINT_UP, "%s", "");
@@ -304,6 +327,8 @@ static void on_tick(void *arg)
     struct kafka_source *s = arg;
     timer_set(&s->tick, TICK_US);
     poll_group(s);
+    if (s->client.rk && s->doubted && loop_now(s->loop) - s->doubted > DOUBT_US)
+        set_down(s);
     if (s->client.rk && !s->stopping)
         partitions_store(&s->partitions, s->client.rk);
 }
@@ -376,6 +401,7 @@ void kafka_source_open(struct kafka_source *s)
         timer_set(&s->retry, backoff_next(&s->backoff));
         return;
     }
+    s->doubted = 0;
     s->client.status = &s->source.status;
     s->client.users = 1;
     s->keeper = record_keeper_new();

@@ -33,6 +33,7 @@ struct kafka_source {
     bool paused, drained, revoking, stopping;
     bool failed;     /* the consumer is about to be ended */
     bool committing; /* a commit of ours is on its way */
+    int64_t doubted; /* since when a broker cannot be reached and none answered; 0: no doubt */
     struct timer tick, revoke, retry, grace;
     struct task fetch, drained_task, end_failed, stopped;
     struct backoff backoff;
