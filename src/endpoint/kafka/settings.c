@@ -107,7 +107,7 @@ static const char *why_owned(const char *name)
     return NULL;
 }
 
-/* librdkafka's words about a property and its value, cut at the first line. */
+/* librdkafka's words about a property and its value, cut at the first line. They may name it otherwise: some are aliases. */
 static bool library_accepts(rd_kafka_conf_t *scratch, const struct string_pair *p, char *error, size_t size)
 {
     if (rd_kafka_conf_set(scratch, p->name, p->value, error, size) == RD_KAFKA_CONF_OK)
@@ -131,8 +131,8 @@ static void check_properties(const struct kafka_connection *c, struct diagnostic
                               "are taken over one assignment at a time",
                               p->value);
         else if (!library_accepts(scratch, p, error, sizeof(error)))
-            diagnostics_error(d, p->mark, "%s",
-                              kafka_property_is_secret(p->name) ? "librdkafka does not accept this property" : error);
+            diagnostics_error(d, p->mark, "%s: %s", p->name,
+                              kafka_property_is_secret(p->name) ? "librdkafka does not accept it" : error);
     }
     rd_kafka_conf_destroy(scratch);
 }

@@ -221,6 +221,7 @@ void kafka_sink_report(struct flight *f, rd_kafka_resp_err_t err, rd_kafka_msg_s
     struct verdict v = { .tag = f->tag, .class = VERDICT_OK };
     if (err) {
         v.class = kafka_answer(err, status, s->place);
+        v.untried = err == RD_KAFKA_RESP_ERR__PURGE_QUEUE;
         v.reason = words(s, err, template_text(s->settings->topic));
         if (v.class == VERDICT_FAULT)
             set_fault(s, v.reason);
@@ -289,8 +290,8 @@ struct addressed {
 static bool render(struct kafka_sink *s, const struct template *t, const struct message *m, struct bytes *out,
                    const char **error)
 {
-    if (template_peek(t, m, out))
-        return true;
+    if (template_peek(t, m, out) && (out->data || t == s->settings->key))
+        return true; /* no value is an error, which rendering words, but for the key: that may be none */
     buf_clear(&s->scratch);
     if (!template_render(t, m, &s->scratch, error))
         return false;

@@ -65,7 +65,7 @@ START_TEST(test_properties_are_librdkafkas)
 {
     CONNECTION("{ url: 'kafka://h', properties: { compression.type: zstd, linger.ms: 20 } }", "");
     CONNECTION("{ url: 'kafka://h', properties: { compresion.type: zstd } }",
-               "t:1:35: error: No such configuration property: \"compresion.type\"");
+               "t:1:35: error: compresion.type: No such configuration property: \"compresion.type\"");
     CONNECTION("{ url: 'kafka://h', properties: { compression.type: middle-out } }", "middle-out");
     CONNECTION("{ url: 'kafka://h', properties: { linger.ms: soon } }", "linger.ms");
 }

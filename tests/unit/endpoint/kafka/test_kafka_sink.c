@@ -323,7 +323,7 @@ START_TEST(test_topics_are_bounded)
     struct fake_sender f;
     if (!mock) /* a thousand topics are too many for a broker of ours */
         return;
-    char keys[1010][8];
+    char keys[1010][12];
     for (int i = 0; i < 1010; i++)
         snprintf(keys[i], sizeof keys[i], "%d", i);
     sender_open(&f, "{ topic: 't-{{ key }}' }");
@@ -394,7 +394,7 @@ START_TEST(test_a_broker_that_goes_and_comes)
     fake_sender_send(&f, text_message("0", "k"));
     wait_answers(&f);
     rd_kafka_mock_broker_set_down(mock, 1);
-    char texts[10][2];
+    char texts[10][12];
     for (int i = 0; i < 9; i++) {
         snprintf(texts[i], sizeof texts[i], "%d", i + 1);
         fake_sender_send(&f, text_message(texts[i], "k"));
@@ -461,6 +461,8 @@ END_TEST
 
 int main(void)
 {
+    if (kafka_tests_skipped())
+        return EXIT_SUCCESS;
     Suite *suite = suite_create("kafka sink");
     TCase *cases = tcase_create("sink");
     tcase_set_timeout(cases, 60);
