@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #define PURGE_GRACE_US (2 * SEC)
+#define ANSWER_US      (1 * SEC)
 #define CEILING_US     (10 * SEC)
 enum { IN_FLIGHT_MOST = 1 << 20 };
 
@@ -119,7 +120,7 @@ static void on_ready(void *arg)
     LIST_EACH(&p->sinks, node) {
         kafka_sink_flush(kafka_sink_of(node));
     }
-    if (p->state == PRODUCER_PURGING)
+    if (p->state == PRODUCER_PURGING || p->state == PRODUCER_FINISHING)
         try_end(p);
 }
 
@@ -232,33 +233,50 @@ static void try_end(struct kafka_producer *p)
         end(p);
 }
 
+static bool may_be_purged(const struct kafka_producer *p)
+{
+    return p->state == PRODUCER_RUNNING || p->state == PRODUCER_FINISHING;
+}
+
 void kafka_producer_purge(struct kafka_producer *p)
 {
-    if (p->state == PRODUCER_RUNNING)
+    if (may_be_purged(p))
         rd_kafka_purge(p->client.rk,
                        RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
 }
 
-void kafka_producer_reset(struct kafka_producer *p)
+static void leave(struct kafka_producer *p, enum producer_state state, int64_t grace)
 {
-    if (p->state != PRODUCER_RUNNING)
-        return;
-    kafka_producer_purge(p);
-    p->state = PRODUCER_PURGING;
-    timer_set(&p->timer, PURGE_GRACE_US);
+    p->state = state;
+    timer_set(&p->timer, grace);
     set_status(p, ENDPOINT_CONNECTING, "%s", "the producer is made anew");
     on_ready(p);
 }
 
+void kafka_producer_reset(struct kafka_producer *p)
+{
+    if (!may_be_purged(p))
+        return;
+    kafka_producer_purge(p);
+    leave(p, PRODUCER_PURGING, PURGE_GRACE_US);
+}
+
+/* The broker lives: what is on its way is answered in a moment, and to give it up would make duplicates. */
 static void on_fatal(void *arg)
 {
-    kafka_producer_reset(arg);
+    struct kafka_producer *p = arg;
+    if (p->state != PRODUCER_RUNNING)
+        return;
+    rd_kafka_purge(p->client.rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_NON_BLOCKING);
+    leave(p, PRODUCER_FINISHING, ANSWER_US);
 }
 
 static void on_timer(void *arg)
 {
     struct kafka_producer *p = arg;
-    if (p->state == PRODUCER_PURGING)
+    if (p->state == PRODUCER_FINISHING)
+        kafka_producer_reset(p);
+    else if (p->state == PRODUCER_PURGING)
         end(p); /* a request that is half written is not purged */
     else if (p->state == PRODUCER_BROKEN)
         open_producer(p);
@@ -310,7 +328,7 @@ void kafka_producer_put(struct kafka_producer *p)
     p->client.users = --p->users;
     if (p->users) /* the settings of who went may go too */
         p->connection = kafka_sink_connection(kafka_sink_of(p->sinks.next));
-    if (p->users || p->state == PRODUCER_PURGING || p->state == PRODUCER_ENDING)
+    if (p->users || p->state == PRODUCER_FINISHING || p->state == PRODUCER_PURGING || p->state == PRODUCER_ENDING)
         return;
     if (p->state == PRODUCER_RUNNING)
         end(p);

@@ -9,7 +9,7 @@
 #include "message/message.h"
 #include "runtime/backoff.h"
 
-enum producer_state { PRODUCER_RUNNING, PRODUCER_PURGING, PRODUCER_ENDING, PRODUCER_BROKEN };
+enum producer_state { PRODUCER_RUNNING, PRODUCER_FINISHING, PRODUCER_PURGING, PRODUCER_ENDING, PRODUCER_BROKEN };
 
 struct kafka_sink;
 
