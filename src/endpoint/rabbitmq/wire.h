@@ -20,9 +20,10 @@ struct reader {
     bool bad;
 };
 
+/* NULL bytes are bad from the start. */
 static inline struct reader reader_of(struct bytes b)
 {
-    return (struct reader){ b.data, b.data + b.len, false };
+    return (struct reader){ b.data, b.data ? b.data + b.len : NULL, !b.data };
 }
 
 /* NULL bytes when fewer than len are left. */
