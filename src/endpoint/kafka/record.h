@@ -11,7 +11,7 @@
 struct record_keeper {
     struct pool *pool;
     uint64_t outstanding;
-    void (*on_none)(void *arg); /* the last one was released; NULL: nobody wants to know */
+    void (*on_none)(void *arg); /* the last one was released, and the keeper may be freed; NULL: nobody wants to know */
     void *arg;
 };
 

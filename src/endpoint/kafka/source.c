@@ -10,9 +10,8 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "endpoint/kafka/kafka.h"
+#include "endpoint/kafka/fence.h"
 
-#include <regex.h>
 #include <stdio.h>
 
 #define TICK_US         (250 * MSEC) /* stores offsets, and polls: a member that does not poll leaves the group */
@@ -22,7 +21,9 @@ enum { FETCH_MOST = 512 };
 
 static void set_status(struct kafka_source *s, enum endpoint_state state, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+static void open_consumer(struct kafka_source *s);
 static void close_consumer(struct kafka_source *s);
+static void subscribe(struct kafka_source *s);
 static void finish_stop(struct kafka_source *s);
 
 static void set_status(struct kafka_source *s, enum endpoint_state state, const char *format, ...)
@@ -56,7 +57,7 @@ static void update_unsettled(struct kafka_source *s)
 static void on_retry(void *arg)
 {
     struct kafka_source *s = arg;
-    kafka_source_open(s);
+    open_consumer(s);
 }
 
 /* This consumer is finished; the next one is tried later. Its end waits until the event that told is released. */
@@ -77,15 +78,23 @@ static void end_failed(void *arg)
         timer_set(&s->retry, backoff_next(&s->backoff));
 }
 
-static void on_fatal(struct kafka_source *s, rd_kafka_resp_err_t err, const char *words)
+static void fail_fenced(struct kafka_source *s)
 {
     char why[REASON_MAX];
-    if (err == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID)
-        snprintf(why, sizeof(why), "another ferryd is named %s: it took over this member of group %s", s->member,
-                 s->settings->group);
-    else
-        snprintf(why, sizeof(why), "%s", words);
+    s->fenced = true;
+    snprintf(why, sizeof(why), "another ferryd is named %s: it took over this member of group %s", s->member,
+             s->settings->group);
     fail(s, why);
+}
+
+static void on_described(struct kafka_source *s, rd_kafka_event_t *event)
+{
+    if (fence_is_held(event, s->member)) {
+        fail_fenced(s);
+    } else {
+        s->fenced = false;
+        subscribe(s);
+    }
 }
 
 static void set_down(struct kafka_source *s)
@@ -109,7 +118,10 @@ static void on_error(struct kafka_source *s, rd_kafka_event_t *event)
     rd_kafka_resp_err_t err = rd_kafka_event_error(event);
     const char *words = rd_kafka_event_error_string(event);
     if (rd_kafka_event_error_is_fatal(event)) {
-        on_fatal(s, err, words);
+        if (err == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID)
+            fail_fenced(s);
+        else
+            fail(s, words);
         return;
     }
     switch ((int)err) {
@@ -226,6 +238,9 @@ static void on_event(struct kafka_source *s, rd_kafka_event_t *event)
     case RD_KAFKA_EVENT_OFFSET_COMMIT:
         on_commit(s, event);
         break;
+    case RD_KAFKA_EVENT_DESCRIBECONSUMERGROUPS_RESULT:
+        on_described(s, event);
+        break;
     case RD_KAFKA_EVENT_ERROR:
         on_error(s, event);
         break;
@@ -318,7 +333,7 @@ static void on_answer(void *arg)
     s->source.status.connects++;
     if (s->partitions.assigned)
         set_status(s, ENDPOINT_UP, "%s", "");
-    else
+    else if (!s->fenced)
         set_status(s, ENDPOINT_CONNECTING, "joining group %s", s->settings->group);
 }
 
@@ -342,7 +357,7 @@ static void commit_now(struct kafka_source *s)
     s->committing = !rd_kafka_commit_queue(s->client.rk, NULL, s->group, NULL, NULL);
 }
 
-static bool subscribe(struct kafka_source *s)
+static void subscribe(struct kafka_source *s)
 {
     const struct kafka_source_settings *set = s->settings;
     size_t count = set->topic ? 1 : set->topics.count;
@@ -353,7 +368,6 @@ static bool subscribe(struct kafka_source *s)
     rd_kafka_topic_partition_list_destroy(list);
     if (err)
         fail(s, rd_kafka_err2str(err));
-    return !err;
 }
 
 static bool open_client(struct kafka_source *s, char *error, size_t size)
@@ -393,7 +407,7 @@ static bool open_client(struct kafka_source *s, char *error, size_t size)
     return kafka_client_open(&s->client, s->lane, &request, error, size);
 }
 
-void kafka_source_open(struct kafka_source *s)
+static void open_consumer(struct kafka_source *s)
 {
     char error[REASON_MAX];
     if (!open_client(s, error, sizeof(error))) {
@@ -413,29 +427,25 @@ void kafka_source_open(struct kafka_source *s)
     if (s->source.status.state != ENDPOINT_FAULT)
         set_status(s, ENDPOINT_CONNECTING, "%s", "");
     timer_set(&s->tick, TICK_US);
-    if (subscribe(s))
-        poll_group(s);
+    if (s->fenced)
+        fence_ask(s->client.rk, s->settings->group, s->group);
+    else
+        subscribe(s);
+    poll_group(s);
 }
 
 /* A consumer whose records are still in flight; ended when they are released, since ending waits for them. */
 struct retired {
     struct kafka_client client;
     struct record_keeper *keeper;
-    struct task end; /* not from inside the release of a message */
 };
 
-static void end_retired(void *arg)
+static void on_none_outstanding(void *arg)
 {
     struct retired *r = arg;
     kafka_client_close(&r->client, NULL, NULL);
     record_keeper_free(r->keeper);
     free(r);
-}
-
-static void on_none_outstanding(void *arg)
-{
-    struct retired *r = arg;
-    loop_defer(r->client.lane->loop, &r->end);
 }
 
 static void destroy_queue(rd_kafka_queue_t **queue)
@@ -467,7 +477,6 @@ static void close_consumer(struct kafka_source *s)
         r->keeper = s->keeper;
         r->keeper->on_none = on_none_outstanding;
         r->keeper->arg = r;
-        task_init(&r->end, end_retired, r);
     }
     s->keeper = NULL;
 }
@@ -476,7 +485,7 @@ static void close_consumer(struct kafka_source *s)
 
 static void kafka_start(struct source *source)
 {
-    kafka_source_open((struct kafka_source *)source);
+    open_consumer((struct kafka_source *)source);
 }
 
 static void kafka_grant(struct source *source, uint64_t messages, uint64_t bytes)
@@ -530,7 +539,7 @@ static void kafka_resume(struct source *source)
         set_status(s, s->partitions.assigned ? ENDPOINT_UP : ENDPOINT_CONNECTING, "%s", "");
     if (s->retry.armed) { /* the operator asks: try what is at fault at once */
         timer_cancel(&s->retry);
-        kafka_source_open(s);
+        open_consumer(s);
     }
     if (may_fetch(s))
         loop_defer(s->loop, &s->fetch);
@@ -616,7 +625,7 @@ static const struct source_ops ops = {
     .free = kafka_free,
 };
 
-static struct source *kafka_create(const void *settings, const struct environment *env, const struct source_host *host,
+struct source *kafka_source_create(const void *settings, const struct environment *env, const struct source_host *host,
                                    void *ctx)
 {
     struct kafka_source *s = mem_zero(sizeof(*s));
@@ -640,95 +649,3 @@ static struct source *kafka_create(const void *settings, const struct environmen
     task_init(&s->stopped, tell_stopped, s);
     return &s->source;
 }
-
-/* ---- options */
-
-static const char *const starts[] = { "earliest", "latest", NULL };
-
-#define GROUP_OPTIONS                                                                                       \
-    OPTION(struct kafka_source_settings, group, OPTION_STRING, .required = true, .help = "consumer group"), \
-        OPTION(struct kafka_source_settings, start, OPTION_ENUM, .fallback = "earliest", .choices = starts, \
-               .help = "where a group begins that has committed nothing yet")
-
-static const struct option topic_options[] = {
-    OPTION(struct kafka_source_settings, topic, OPTION_STRING, .required = true,
-           .help = "topic, or a regular expression that begins with ^ and takes every topic it matches"),
-    GROUP_OPTIONS,
-    OPTION_END,
-};
-
-static const struct option topics_options[] = {
-    OPTION(struct kafka_source_settings, topics, OPTION_STRINGS, .required = true,
-           .help = "topics, or regular expressions that begin with ^"),
-    GROUP_OPTIONS,
-    OPTION_END,
-};
-
-static void check_topic(const char *topic, struct mark at, struct diagnostics *d)
-{
-    char error[128];
-    regex_t regex;
-    if (topic[0] != '^') {
-        const char *why = kafka_topic_name_error(topic);
-        if (why)
-            diagnostics_error(d, at, "\"%s\" is no topic: %s", topic, why);
-        return;
-    }
-    int failed = regcomp(&regex, topic, REG_EXTENDED | REG_NOSUB);
-    if (failed) {
-        regerror(failed, &regex, error, sizeof(error));
-        diagnostics_error(d, at, "the topic expression \"%s\": %s", topic, error);
-    } else {
-        regfree(&regex);
-    }
-}
-
-static void check_source(void *settings, const struct connection *c, struct mark at, struct diagnostics *d)
-{
-    (void)c;
-    struct kafka_source_settings *s = settings;
-    if (s->topic)
-        check_topic(s->topic, at, d);
-    for (size_t i = 0; i < s->topics.count; i++)
-        check_topic(s->topics.items[i], at, d);
-    if (s->group && !*s->group)
-        diagnostics_error(d, at, "group: a consumer group has a name");
-}
-
-static const char *target(const void *settings)
-{
-    const struct kafka_source_settings *s = settings;
-    return s->topic ? s->topic : s->topics.count ? s->topics.items[0] : "";
-}
-
-#define SOURCE_CAPS                                                                        \
-    {                                                                                      \
-        .at_least_once = true, .partitions = true, .stable_ids = true, .shared_name = true \
-    }
-
-const struct source_kind kafka_topic_source = {
-    .transport = "kafka",
-    .selector = "topic",
-    .name = "kafka topic",
-    .options = topic_options,
-    .settings_size = sizeof(struct kafka_source_settings),
-    .caps = SOURCE_CAPS,
-    .check = check_source,
-    .create = kafka_create,
-    .target = target,
-    .help = "A topic, or all that a regular expression matches, read as a member of a consumer group. The position is "
-            "committed up to the first message whose outcome is not known.",
-};
-
-const struct source_kind kafka_topics_source = {
-    .transport = "kafka",
-    .selector = "topics",
-    .name = "kafka topics",
-    .options = topics_options,
-    .settings_size = sizeof(struct kafka_source_settings),
-    .caps = SOURCE_CAPS,
-    .check = check_source,
-    .create = kafka_create,
-    .target = target,
-    .help = "Several topics, read as `topic` is.",
-};

@@ -31,6 +31,7 @@ struct kafka_source {
     struct partitions partitions;
     int64_t credit_messages, credit_bytes;
     bool paused, drained, revoking, stopping;
+    bool fenced;     /* another member has our name: ask before joining again */
     bool failed;     /* the consumer is about to be ended */
     bool committing; /* a commit of ours is on its way */
     int64_t doubted; /* since when a broker cannot be reached and none answered; 0: no doubt */
@@ -40,5 +41,5 @@ struct kafka_source {
     struct log_limit errors;
 };
 
-/* Opens a consumer and joins the group; tries again later when that fails. */
-void kafka_source_open(struct kafka_source *s);
+struct source *kafka_source_create(const void *settings, const struct environment *env, const struct source_host *host,
+                                   void *ctx);

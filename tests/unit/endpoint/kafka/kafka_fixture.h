@@ -59,6 +59,12 @@ static void connection_open(const char *properties)
     given = (struct contract_env){ .transport = &kafka_transport, .connection = &connection->base };
 }
 
+static void connection_reopen(const char *properties)
+{
+    contract_settings_free(kafka_connection.options, connection);
+    connection_open(properties);
+}
+
 static void kafka_setup(void)
 {
     const char *real = getenv("FERRY_KAFKA_BOOTSTRAP");

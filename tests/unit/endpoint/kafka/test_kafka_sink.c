@@ -287,8 +287,7 @@ START_TEST(test_a_missing_topic)
     char name[80], options[128];
     if (mock) /* which makes every topic */
         return;
-    contract_settings_free(kafka_connection.options, connection);
-    connection_open("allow.auto.create.topics: false");
+    connection_reopen("allow.auto.create.topics: false");
     snprintf(name, sizeof name, "ferry-unit-%d-missing", (int)getpid());
     sender_open(&f, to_topic(name));
     size_t first = fake_sender_send(&f, text_message("p", "k"));
