@@ -346,6 +346,62 @@ START_TEST(bodies_of_every_size_come_back)
 }
 END_TEST
 
+/* RabbitMQ takes every kind that we write, and gives it back. */
+static const struct header typed[] = {
+    { BYTES_LITERAL("S"), BYTES_LITERAL("\377\0x"), HEADER_BYTES },
+    { BYTES_LITERAL("V"), { NULL, 0 }, HEADER_NULL },
+    { BYTES_LITERAL("t"), BYTES_LITERAL("true"), HEADER_BOOL },
+    { BYTES_LITERAL("b"), BYTES_LITERAL("-128"), HEADER_I8 },
+    { BYTES_LITERAL("B"), BYTES_LITERAL("255"), HEADER_U8 },
+    { BYTES_LITERAL("s"), BYTES_LITERAL("-32768"), HEADER_I16 },
+    { BYTES_LITERAL("u"), BYTES_LITERAL("65535"), HEADER_U16 },
+    { BYTES_LITERAL("I"), BYTES_LITERAL("-2147483648"), HEADER_I32 },
+    { BYTES_LITERAL("i"), BYTES_LITERAL("4294967295"), HEADER_U32 },
+    { BYTES_LITERAL("l"), BYTES_LITERAL("-9223372036854775808"), HEADER_I64 },
+    { BYTES_LITERAL("L"), BYTES_LITERAL("18446744073709551615"), HEADER_U64 },
+    { BYTES_LITERAL("f"), BYTES_LITERAL("1.5"), HEADER_F32 },
+    { BYTES_LITERAL("d"), BYTES_LITERAL("nan"), HEADER_F64 },
+    { BYTES_LITERAL("d"), BYTES_LITERAL("0.1"), HEADER_F64 },
+    { BYTES_LITERAL("D"), BYTES_LITERAL("4294967295e-255"), HEADER_DECIMAL },
+    { BYTES_LITERAL("T"), BYTES_LITERAL("1700000000"), HEADER_TIMESTAMP },
+    { BYTES_LITERAL("x"), BYTES_LITERAL("\377\0"), HEADER_BLOB },
+    { BYTES_LITERAL("F"), BYTES_LITERAL("{\"a\":{\"u16\":\"1\"},\"b\":{\"table\":{}}}"), HEADER_TABLE },
+    { BYTES_LITERAL("A"), BYTES_LITERAL("[{\"array\":[]},{\"null\":null},{\"base64\":\"/w==\"}]"), HEADER_ARRAY },
+    { BYTES_LITERAL("\377 no UTF-8"), BYTES_LITERAL(""), HEADER_BYTES },
+};
+
+START_TEST(every_header_type_crosses_the_broker)
+{
+    struct fake_sender out;
+    struct fake_route in;
+    struct contract_env given = env();
+    const char *declared = OPTIONS("{ queue: %s-typed, declare: { durable: false, arguments: { x-expires: 60000 } } }");
+    fake_sender_open(&out, &rabbitmq_queue_sink, declared, &given);
+    out.sink->ops->start(out.sink);
+    struct message *m = text_message("k", "typed", 5);
+    m->headers = headers_new(ARRAY_LEN(typed));
+    memcpy(m->headers->items, typed, sizeof typed);
+    headers_seal(m->headers);
+    fake_sender_send(&out, m);
+    wait_answers(&out);
+    assert_verdict(&out, 0, VERDICT_OK, "");
+    fake_sender_close(&out);
+    fake_route_open(&in, &rabbitmq_queue_source, OPTIONS("{ queue: %s-typed }"), &given);
+    in.source->ops->start(in.source);
+    fake_route_grant(&in, 1000, 1 << 30);
+    wait_for(&in, &in.taken, 1, "the message");
+    const struct headers *h = in.held[0].message->headers;
+    ck_assert_uint_eq(h->count, ARRAY_LEN(typed));
+    for (size_t i = 0; i < ARRAY_LEN(typed); i++) {
+        ck_assert(bytes_equal(h->items[i].name, typed[i].name));
+        ck_assert_msg(bytes_equal(h->items[i].value, typed[i].value), "%s", (const char *)typed[i].name.data);
+        ck_assert_int_eq(h->items[i].type, typed[i].type);
+    }
+    fake_route_settle(&in, 1, false);
+    fake_route_close(&in);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("rabbitmq broker");
@@ -363,6 +419,7 @@ int main(void)
         tcase_add_test(c, what_is_too_large_is_rejected_before_it_is_sent);
         tcase_add_test(c, the_brokers_own_limit_is_learned);
         tcase_add_test(c, bodies_of_every_size_come_back);
+        tcase_add_test(c, every_header_type_crosses_the_broker);
     }
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);
