@@ -1,9 +1,12 @@
 """Several sinks, several routes, exchanges of every kind, destinations by template."""
+import datetime
+import decimal
 import json
 
+import pika
 import pytest
 from support.ends import (KafkaSink, KafkaSource, RabbitExchangeSink, RabbitQueueSink, RabbitQueueSource,
-                          RedisListSink, RedisStreamSink, RedisStreamSource, key_from_header)
+                          RedisListSink, RedisListSource, RedisStreamSink, RedisStreamSource, key_from_header)
 from support.message import Maker
 
 
@@ -49,6 +52,87 @@ def test_chain_of_routes(world, ferry, unique):
     f.stop()
     last.check(sent, last.read(), first).require("the chain")
     assert [s.backlog() for s in (first, *middle)] == [0, 0, 0]
+
+
+def test_round_trip_of_everything(world, ferry, unique):
+    """Kafka, RabbitMQ, Redis stream, Kafka: what a broker on the way cannot hold as it is comes back as it was."""
+    source, sink = KafkaSource(world, unique + "-a"), KafkaSink(world, unique + "-d")
+    for end in (source, sink):
+        end.prepare()
+    world.rabbit.queue(unique + "-b")
+    every = (("null", None), ("again", b"1"), ("null", None), ("again", b""), ("again", None), ("empty", b""),
+             ("binary", bytes(range(256))), ("payload", b"p"), ("key", b"k"),
+             ("ferry.empty", b"e"), ("ferry.key", b"f"), ("ferry.header.x", b"h"), ("ä=;#%", b"n"), ("CC", b"c"))
+    maker = Maker()
+    sent = [maker.make(f"k{n % 4}", size, every) for n, size in enumerate((0, 1, 256, 5000, 0, 1, 256, 1 << 20))]
+    sent += [maker.make("t", payload=None), maker.make("t", payload=None, extra=every), maker.make(None, 200, every),
+             maker.make("", 200), maker.make("k\0\nä", 200)]
+    f = ferry({"connections": world.connections, "routes": {
+        "a": {"from": source.config(), "to": {"rabbitmq": "rabbit", "queue": unique + "-b"}},
+        "b": {"from": {"rabbitmq": "rabbit", "queue": unique + "-b"}, "to": {"redis": "cache", "stream": unique + "-c"}},
+        "c": {"from": {"redis": "cache", "stream": unique + "-c", "group": "g"}, "to": sink.config()}}}).start().wait_up()
+    source.send(sent)
+    f.wait_delivered(dict.fromkeys("abc", len(sent)))
+    f.stop()
+    sink.check(sent, sink.read(), source).require("Kafka to Kafka by RabbitMQ and Redis")
+
+
+def test_amqp_properties_and_types(world, ferry, unique):
+    """RabbitMQ's properties and typed headers cross Kafka and a Redis stream as text, and are back in RabbitMQ what they were."""
+    queues = [world.rabbit.queue(f"{unique}-{n}") for n in ("in", "kafka", "redis")]
+    world.kafka.topic(unique)
+    table = {"text": "ä", "empty": "", "int": 42, "negative": -7, "big": 1 << 40, "yes": True, "no": False, "none": None,
+             "price": decimal.Decimal("123.45"), "when": datetime.datetime(2024, 2, 29, 12, 30),
+             "bytes": b"\0\xff", "table": {"a": 1, "b": {"c": "d"}}, "array": [1, "two", None, {"three": 3}]}
+    properties = pika.BasicProperties(
+        content_type="text/plain", content_encoding="utf-8", headers=table, delivery_mode=1, priority=3,
+        correlation_id="c-1", reply_to="somewhere", expiration="3600000", message_id="m-1", timestamp=1700000000,
+        type="t", user_id="guest", app_id="a")
+    f = ferry({"connections": world.connections, "routes": {
+        "over": {"from": {"rabbitmq": "rabbit", "queue": queues[0]},
+                 "to": [{"kafka": "events", "topic": unique}, {"redis": "cache", "stream": unique}]},
+        "kafka": {"from": {"kafka": "events", "topic": unique, "group": unique},
+                  "to": {"rabbitmq": "rabbit", "queue": queues[1]}},
+        "redis": {"from": {"redis": "cache", "stream": unique, "group": "g"},
+                  "to": {"rabbitmq": "rabbit", "queue": queues[2]}}}}).start().wait_up()
+    with world.rabbit.channel(confirms=True) as c:
+        c.basic_publish("", queues[0], b"body", properties)
+    f.wait_delivered(dict.fromkeys(("over", "kafka", "redis"), 1))
+    f.stop()
+    between = dict(world.kafka.read(unique)[unique][0].headers)
+    assert between["amqp.content-type"] == b"text/plain" and between["amqp.message-id"] == b"m-1"
+    assert between["int"] == b"42" and between["yes"] == b"true" and between["price"] == b"12345e-2"
+    for queue in queues[1:]:
+        with world.rabbit.channel() as c:
+            _, back, body = c.basic_get(queue, auto_ack=True)
+        assert body == b"body"
+        assert list(back.headers) == list(table), f"{queue}: order of the headers"
+        assert back.headers == table, queue
+        for name in ("content_type", "content_encoding", "delivery_mode", "priority", "correlation_id", "reply_to",
+                     "expiration", "message_id", "timestamp", "type", "user_id", "app_id"):
+            assert getattr(back, name) == getattr(properties, name), f"{queue}: {name}"
+
+
+def test_several_instances_share_a_source(world, ferry, unique):
+    """Members of one group: everything once; in the order of keys where the source gives whole keys to one member."""
+    ends = [(RedisStreamSource(world, unique + "-a"), KafkaSink(world, unique + "-b"), "none"),
+            (RabbitQueueSource(world, unique + "-c"), RedisStreamSink(world, unique + "-d"), "none"),
+            (RedisListSource(world, unique + "-e"), RedisListSink(world, unique + "-f"), "none"),
+            (KafkaSource(world, unique + "-g"), RedisStreamSink(world, unique + "-h"), "key")]
+    for source, sink, _ in ends:
+        source.prepare()
+        sink.prepare()
+    f = ferry({"connections": world.connections, "routes": {
+        f"r{n}": {"from": source.config(), "to": sink.config(), "order": order, "instances": 3}
+        for n, (source, sink, order) in enumerate(ends)}}).start().wait_up()
+    sent = [Maker().many(2000, keys=60) for _ in ends]
+    for (source, _, _), messages in zip(ends, sent):
+        source.send(messages)
+    f.wait_delivered({f"r{n}": 2000 for n in range(len(ends))})
+    f.stop()
+    for (source, sink, order), messages in zip(ends, sent):
+        sink.check(messages, sink.read(), source).require(type(source).__name__, ordered=order == "key")
+        assert source.backlog() == 0, type(source).__name__
 
 
 REGIONS = ("eu", "us")
@@ -123,7 +207,7 @@ def test_kafka_partition_and_headers_by_template(world, ferry, unique):
     sent = list(regional(Maker(), 80))
     f = ferry({"connections": world.connections, "routes": {"r": {
         "from": source.config(),
-        "to": {"kafka": "events", "topic": unique, "partition": "{{ json.n | default: 0 }}" if False else "2",
+        "to": {"kafka": "events", "topic": unique, "partition": "2",
                "headers": {"from": '{{ meta("stream") }}', "who": "{{ json.customer.id }}"}}}}}).start().wait_up()
     source.send(sent)
     f.wait_delivered({"r": len(sent)})

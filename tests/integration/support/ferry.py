@@ -87,6 +87,7 @@ class Ferry:
 
     def stop(self, timeout=30, expect=0):
         """SIGTERM: drained, committed, exit 0. Returns how long it took."""
+        self.status()
         began = time.monotonic()
         self.signal(signal.SIGTERM)
         try:

@@ -16,6 +16,11 @@ def sha256(payload):
     return "null" if payload is None else hashlib.sha256(payload).hexdigest()
 
 
+def name_of(key):
+    """No key is not an empty key."""
+    return "(none)" if key is None else key
+
+
 def new_run():
     return os.urandom(5).hex()
 
@@ -31,11 +36,11 @@ class Message:
 
     @property
     def identity(self):
-        return (self.run, self.key or "", self.seq)
+        return (self.run, name_of(self.key), self.seq)
 
     @property
     def headers(self):
-        return ((RUN, self.run.encode()), (KEY, (self.key or "").encode()), (SEQ, b"%d" % self.seq),
+        return ((RUN, self.run.encode()), (KEY, name_of(self.key).encode()), (SEQ, b"%d" % self.seq),
                 (SHA, sha256(self.payload).encode())) + self.extra
 
 
@@ -69,7 +74,7 @@ class Maker:
         self.next = {}
 
     def payload(self, key, seq, size):
-        front = b"<%s|%s|%d>" % (self.run.encode(), (key or "").encode(), seq)
+        front = b"<%s|%s|%d>" % (self.run.encode(), name_of(key).encode(), seq)
         if size < max(len(front) + 1, FRONT_ROOM):
             return self.random.randbytes(size)
         return front + b"\0" + self.random.randbytes(size - len(front) - 1)
