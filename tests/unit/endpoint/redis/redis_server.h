@@ -17,15 +17,18 @@
 static char server_dir[64], server_socket[96];
 static pid_t server_pid;
 
-/* False: there is no redis-server on this machine. */
-static bool server_start(void)
+static void server_start(void)
 {
-    if (system("command -v redis-server >/dev/null 2>&1") != 0)
-        return false;
+    if (system("command -v redis-server >/dev/null 2>&1") != 0) {
+        fprintf(stderr, "no redis-server here: 'scripts/setup run' installs it (as root)\n");
+        exit(1);
+    }
     if (!*server_dir) {
         snprintf(server_dir, sizeof server_dir, "/tmp/ferry-redis-XXXXXX");
-        if (!mkdtemp(server_dir))
-            return false;
+        if (!mkdtemp(server_dir)) {
+            perror(server_dir);
+            exit(1);
+        }
         snprintf(server_socket, sizeof server_socket, "%s/s", server_dir);
     }
     server_pid = fork();
@@ -44,7 +47,7 @@ static bool server_start(void)
         if (c)
             redisFree(c);
         if (up)
-            return true;
+            return;
         usleep(10000);
     }
     fprintf(stderr, "redis-server does not start, see %s/log\n", server_dir);
