@@ -461,6 +461,7 @@ void instance_stop(struct instance *i, int64_t grace_us)
     if (i->life != LIFE_RUNNING)
         return;
     i->life = LIFE_DRAINING;
+    i->returned_before_stop = i->counters.returned;
     i->source->ops->drain(i->source);
     timer_set(&i->drain_timer, grace_us > SEC ? grace_us - SEC / 2 : grace_us / 2);
     wake(i);
@@ -485,19 +486,15 @@ static void on_drain_timer(void *arg)
     struct instance *i = arg;
     if (i->life == LIFE_DRAINING) {
         i->life = LIFE_ABANDONED;
-        uint64_t before = i->counters.returned;
         abandon_refused(i);
         for (size_t n = 0; n < i->outlet_count; n++)
             outlet_abandon(&i->outlets[n]);
-        i->returned_by_stop += i->counters.returned - before;
         timer_set(&i->drain_timer, SEC / 4);
         wake(i);
         return;
     }
     /* Stages and sinks had their time: what they still hold is returned too, and freed with the instance. */
-    uint64_t before = i->counters.returned;
     pool_each(i->roots, abandon_staged, i);
-    i->returned_by_stop += i->counters.returned - before;
     stop_endpoints(i, SEC / 4);
 }
 
@@ -509,10 +506,11 @@ static void stopped_one(struct instance *i)
         if (!i->outlets[n].stopped)
             return;
     i->life = LIFE_STOPPED;
-    if (i->returned_by_stop)
+    uint64_t returned = i->counters.returned - i->returned_before_stop;
+    if (returned)
         log_warning(i->subject, "stopped with %llu messages returned to the source undelivered",
-                    (unsigned long long)i->returned_by_stop);
-    i->start.stopped(i->start.lane, i, i->returned_by_stop);
+                    (unsigned long long)returned);
+    i->start.stopped(i->start.lane, i, returned);
 }
 
 static void on_source_stopped(void *ctx)

@@ -25,7 +25,7 @@ struct instance {
     enum { LIFE_NEW, LIFE_RUNNING, LIFE_DRAINING, LIFE_ABANDONED, LIFE_STOPPING, LIFE_STOPPED } life;
     bool paused, source_paused, ended, source_stopped, short_of_messages, short_of_bytes;
     struct timer drain_timer;
-    uint64_t returned_by_stop;
+    uint64_t returned_before_stop;
     struct {
         int64_t at;
         uint64_t in, out;

@@ -1,15 +1,20 @@
 /* Tests the engine with real lanes and threads, and endpoints that need no broker: starting, reporting, pausing, replacing,
  * stopping. */
 #include "base/mem.h"
+#include "endpoint/file/file.h"
 #include "endpoint/test/test.h"
 #include "route/engine.h"
 
 #include <check.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 const struct connection_kind *const connection_kinds[] = { NULL };
 const struct transport *const transports[] = { NULL };
 const struct source_kind *const source_kinds[] = { &test_generate_source, NULL };
-const struct sink_kind *const sink_kinds[] = { &test_discard_sink, NULL };
+const struct sink_kind *const sink_kinds[] = { &test_discard_sink, &file_lines_sink, NULL };
 
 static struct loop *loop;
 static struct engine *engine;
@@ -87,12 +92,17 @@ static const struct route_report *await(const char *route, enum route_state stat
     }
 }
 
-static void stop(void)
+static void stop_within(int64_t grace_us)
 {
-    engine_stop(engine, 5 * SEC, on_stopped, NULL);
+    engine_stop(engine, grace_us, on_stopped, NULL);
     loop_run(loop);
     engine_free(engine);
     engine = NULL;
+}
+
+static void stop(void)
+{
+    stop_within(5 * SEC);
 }
 
 static void setup(void)
@@ -194,6 +204,31 @@ START_TEST(test_a_second_reload_before_the_first_has_drained)
 }
 END_TEST
 
+START_TEST(test_a_stop_counts_all_that_it_returns)
+{
+    enum { COUNT = 15000 }; /* more than the sink takes: some are given up by it, the others wait for its window */
+    char dir[] = "/tmp/test_engine.XXXXXX", path[64], routes[256];
+    ck_assert(mkdtemp(dir) != NULL);
+    snprintf(path, sizeof path, "%s/pipe", dir);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    int pipe = open(path, O_RDWR | O_CLOEXEC); /* and nobody reads */
+    ck_assert_int_ge(pipe, 0);
+    snprintf(routes, sizeof routes, "  a: { from: { test: generate, count: %d }, to: { file: lines, path: %s } }\n",
+             (int)COUNT, path);
+    apply(routes);
+    const struct route_report *r;
+    do
+        r = ask("a");
+    while (!r || r->counters.in < COUNT || !r->to[0].outstanding);
+    ck_assert_uint_eq(r->counters.delivered, 0);
+    stop_within(SEC / 2);
+    ck_assert_uint_eq(returned, COUNT);
+    close(pipe);
+    unlink(path);
+    rmdir(dir);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("engine");
@@ -202,6 +237,7 @@ int main(void)
     tcase_add_checked_fixture(cases, setup, teardown);
     tcase_add_test(cases, test_a_finite_route_ends_with_everything_delivered);
     tcase_add_test(cases, test_pause_holds_and_resume_goes_on);
+    tcase_add_test(cases, test_a_stop_counts_all_that_it_returns);
     tcase_add_test(cases, test_a_reload_touches_only_what_changed);
     tcase_add_test(cases, test_a_second_reload_before_the_first_has_drained);
     suite_add_tcase(suite, cases);
