@@ -417,9 +417,9 @@ const struct endpoint_status *rabbit_link_status(const struct rabbit_link *l)
     return &l->status;
 }
 
-bool rabbit_link_is_open(const struct rabbit_link *l)
+unsigned rabbit_link_users(const struct rabbit_link *l)
 {
-    return l->phase == LINK_OPEN;
+    return l->users;
 }
 
 bool rabbit_link_blocked(const struct rabbit_link *l)

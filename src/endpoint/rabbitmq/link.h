@@ -83,7 +83,7 @@ void rabbit_link_release(
 const struct endpoint_status *rabbit_link_status(const struct rabbit_link *l);
 bool rabbit_link_blocked(const struct rabbit_link *l);
 const char *rabbit_link_blocked_reason(const struct rabbit_link *l);
-bool rabbit_link_is_open(const struct rabbit_link *l);
+unsigned rabbit_link_users(const struct rabbit_link *l);
 size_t rabbit_link_frame_max(const struct rabbit_link *l);
 struct bytes rabbit_link_user(const struct rabbit_link *l);
 void rabbit_link_retry_now(struct rabbit_link *l); /* does not wait for the backoff */

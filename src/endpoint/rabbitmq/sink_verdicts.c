@@ -5,6 +5,7 @@
  *   publish ─▶ channel closed: 404, 403: those to the exchange that it names: fault, or reject when a template named it
  *                              406 message size: those that are larger: reject
  *                              anything else: each alone from now on; the one that closes it again: reject
+ *   the same where a publish made it close the connection, if no other sink is on that
  *              in all cases the others: unknown; never written to the socket: again                          */
 #include "endpoint/rabbitmq/sink.h"
 
@@ -198,8 +199,9 @@ static void blame_publish(struct rabbit_sink *s, const struct channel_loss *loss
 bool rabbit_sink_lost(struct rabbit_sink *s, const struct channel_loss *loss, const char *words)
 {
     struct blame b = { .s = s, .words = words, .sent = rabbit_channel_sent(&s->channel), .class = VERDICT_UNKNOWN };
-    bool by_publish = !loss->link_lost && loss->method == AMQP_BASIC_PUBLISH_METHOD;
-    if (by_publish)
+    bool by_publish = loss->method == AMQP_BASIC_PUBLISH_METHOD &&
+                      (!loss->link_lost || rabbit_link_users(s->link) == 1);
+    if (by_publish && s->confirms.open)
         blame_publish(s, loss, &b);
     /* What lies in the output buffer is still sent when only the channel went, but the broker ignores it. */
     rabbit_confirms_reset(&s->confirms, on_loss, &b);
