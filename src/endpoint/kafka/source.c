@@ -17,7 +17,7 @@
 #define TICK_US         (250 * MSEC) /* stores offsets, and polls: a member that does not poll leaves the group */
 #define REVOKE_GRACE_US (2 * SEC)
 #define DOUBT_US        (1500 * MSEC) /* a broker that lives answers a fetch every 500 ms */
-enum { FETCH_MOST = 512 };
+enum { FETCH_MOST = 512, PREFETCH_KB_LEAST = 1024, PREFETCH_KB_MOST = 256 << 10 };
 
 static void set_status(struct kafka_source *s, enum endpoint_state state, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -372,10 +372,14 @@ static void subscribe(struct kafka_source *s)
 
 static bool open_client(struct kafka_source *s, char *error, size_t size)
 {
-    /* librdkafka before 2.2 waits a second when its queue was full: half of the share holds more than a second of peak. */
+    /* librdkafka before 2.2 looks only once a second whether a queue that was full has room again: it must hold more than a
+     * second of peak. */
     char kbytes[24];
-    uint64_t room = s->share_bytes / 2 / 1024;
-    snprintf(kbytes, sizeof(kbytes), "%llu", (unsigned long long)(room < 1024 ? 1024 : room > 131072 ? 131072 : room));
+    uint64_t room = s->share_bytes / 1024;
+    snprintf(kbytes, sizeof(kbytes), "%llu",
+             (unsigned long long)(room < PREFETCH_KB_LEAST  ? PREFETCH_KB_LEAST
+                                  : room > PREFETCH_KB_MOST ? PREFETCH_KB_MOST
+                                                            : room));
     const struct kafka_setting defaults[] = {
         { "session.timeout.ms", "10000" },
         { "auto.commit.interval.ms", "1000" },

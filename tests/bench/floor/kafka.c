@@ -146,7 +146,7 @@ struct source *kafka_source(const char *address, const struct floor_options *o)
                                "queued.min.messages",
                                "1000000",
                                "queued.max.messages.kbytes",
-                               "65536",
+                               "131072",
                                "session.timeout.ms",
                                "10000",
                                NULL };

@@ -59,7 +59,7 @@ static void connection_open(const char *properties)
     given = (struct contract_env){ .transport = &kafka_transport, .connection = &connection->base };
 }
 
-static void connection_reopen(const char *properties)
+__attribute__((unused)) static void connection_reopen(const char *properties)
 {
     contract_settings_free(kafka_connection.options, connection);
     connection_open(properties);
@@ -144,6 +144,14 @@ static const char *from_topic(const char *topic)
     return text;
 }
 
+/* Not in every program. */
+__attribute__((unused)) static void route_open(struct fake_route *f, const char *options, struct contract_env *env)
+{
+    fake_route_open(f, &kafka_topic_source, options, env);
+    f->source->ops->start(f->source);
+    fake_route_grant(f, 100000, 1 << 30);
+}
+
 struct goal {
     const uint64_t *counter;
     uint64_t least;
@@ -172,7 +180,8 @@ static bool state_reached(void *arg)
     return g->status->state == g->state;
 }
 
-static void wait_state(struct loop *loop, const struct endpoint_status *status, enum endpoint_state state)
+__attribute__((unused)) static void wait_state(struct loop *loop, const struct endpoint_status *status,
+                                               enum endpoint_state state)
 {
     struct state_goal g = { status, state };
     contract_run_until(loop, state_reached, &g, 20 * SEC, endpoint_state_name(state));
