@@ -54,6 +54,15 @@ static int wait_for_reader(struct writer *w)
     return fds[1].revents ? ECANCELED : 0;
 }
 
+/* What a pipe takes without blocking, and without another writer's lines in the middle: whole lines, unless the first is
+ * longer than that. */
+static size_t piece(struct bytes data)
+{
+    size_t most = data.len < PIPE_BUF ? data.len : PIPE_BUF;
+    const uint8_t *last = memrchr(data.data, '\n', most);
+    return last ? (size_t)(last - data.data) + 1 : most;
+}
+
 /* Some of data; a negative errno. Standard output may be shared with a shell that wants it blocking, so it stays as it is: a
  * pipe that is ready takes PIPE_BUF bytes without blocking. */
 static ssize_t write_some(struct writer *w, struct bytes data)
@@ -63,7 +72,7 @@ static ssize_t write_some(struct writer *w, struct bytes data)
         int error = wait_for_reader(w);
         if (error)
             return -error;
-        n = n < PIPE_BUF ? n : PIPE_BUF;
+        n = piece(data);
     }
     ssize_t written = w->is_socket ? send(w->fd, data.data, n, MSG_DONTWAIT | MSG_NOSIGNAL)
                                    : write(w->fd, data.data, n);

@@ -8,6 +8,8 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -465,6 +467,47 @@ START_TEST(test_a_reader_that_goes)
 }
 END_TEST
 
+static struct buf many_lines;
+
+static void *write_many(void *writer)
+{
+    int error;
+    size_t whole = writer_write(writer, buf_bytes(&many_lines), &error);
+    ck_assert_int_eq(error, 0);
+    ck_assert_uint_eq(whole, many_lines.len);
+    return NULL;
+}
+
+/* Several routes, or instances of one, may write to one pipe: each write is of whole lines. A pipe of one page takes a write
+ * when it is empty only, so that a read brings what one write wrote. */
+START_TEST(test_a_pipe_gets_whole_lines)
+{
+    for (int i = 0; i < 3000; i++)
+        buf_printf(&many_lines, "%0*d\n", i % 97, i);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    int fd = open(path, O_RDONLY | O_NONBLOCK);
+    ck_assert_int_eq(fcntl(fd, F_SETPIPE_SZ, 4096), 4096);
+    ck_assert_int_eq(fcntl(fd, F_SETFL, 0), 0);
+    struct writer w;
+    writer_init(&w);
+    ck_assert_int_eq(writer_open(&w, path), 0);
+    pthread_t thread;
+    ck_assert_int_eq(pthread_create(&thread, NULL, write_many, &w), 0);
+    char text[PIPE_BUF];
+    for (size_t at = 0; at < many_lines.len;) {
+        ssize_t n = read(fd, text, sizeof text);
+        ck_assert_int_gt(n, 0);
+        ck_assert_mem_eq(text, many_lines.data + at, (size_t)n);
+        ck_assert_int_eq(text[n - 1], '\n');
+        at += (size_t)n;
+    }
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    writer_free(&w);
+    close(fd);
+    buf_free(&many_lines);
+}
+END_TEST
+
 START_TEST(test_stopping_before_start)
 {
     fake_sender_open(&sender, &file_lines_sink, options, &no_env);
@@ -498,6 +541,7 @@ int main(void)
     tcase_add_test(cases, test_a_torn_line_is_cut_off);
     tcase_add_test(cases, test_a_reader_that_stalls);
     tcase_add_test(cases, test_a_reader_that_goes);
+    tcase_add_test(cases, test_a_pipe_gets_whole_lines);
     tcase_add_test(cases, test_stopping_before_start);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
