@@ -1,5 +1,5 @@
-/* A Kafka for tests: the broker that FERRY_KAFKA_BOOTSTRAP names (eval "$(scripts/brokers env)"), else librdkafka's mock
- * cluster, which knows enough for most; and plain clients to look at it from outside. */
+/* A Kafka for tests: the broker that FERRY_KAFKA_BOOTSTRAP names (`make unit` starts one), or librdkafka's mock cluster, which
+ * fails when it is told to; and plain clients to look at it from outside. */
 #pragma once
 
 #include "base/mem.h"
@@ -65,18 +65,19 @@ __attribute__((unused)) static void connection_reopen(const char *properties)
     connection_open(properties);
 }
 
-static void kafka_setup(void)
+static void broker_setup(void)
 {
-    const char *real = getenv("FERRY_KAFKA_BOOTSTRAP");
-    mock_handle = NULL;
-    mock = NULL;
-    if (real) {
-        snprintf(bootstrap, sizeof bootstrap, "%s", real);
-    } else {
-        mock_handle = rd_kafka_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), NULL, 0);
-        mock = rd_kafka_mock_cluster_new(mock_handle, 1);
-        snprintf(bootstrap, sizeof bootstrap, "%s", rd_kafka_mock_cluster_bootstraps(mock));
-    }
+    const char *name = getenv("FERRY_KAFKA_BOOTSTRAP");
+    ck_assert_msg(name != NULL, "FERRY_KAFKA_BOOTSTRAP names no broker: `make unit` starts one");
+    snprintf(bootstrap, sizeof bootstrap, "%s", name);
+    connection_open("");
+}
+
+__attribute__((unused)) static void mock_setup(void)
+{
+    mock_handle = rd_kafka_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), NULL, 0);
+    mock = rd_kafka_mock_cluster_new(mock_handle, 1);
+    snprintf(bootstrap, sizeof bootstrap, "%s", rd_kafka_mock_cluster_bootstraps(mock));
     connection_open("");
 }
 
@@ -87,6 +88,15 @@ static void kafka_teardown(void)
         rd_kafka_mock_cluster_destroy(mock);
         rd_kafka_destroy(mock_handle);
     }
+}
+
+static TCase *kafka_case(Suite *suite, const char *name, void (*setup)(void))
+{
+    TCase *cases = tcase_create(name);
+    tcase_set_timeout(cases, 60);
+    tcase_add_checked_fixture(cases, setup, kafka_teardown);
+    suite_add_tcase(suite, cases);
+    return cases;
 }
 
 /* A new topic; its name is valid until 16 more were made. config: of a real broker's topic, or NULL. */

@@ -101,14 +101,11 @@ int main(void)
     if (kafka_tests_skipped())
         return EXIT_SUCCESS;
     Suite *suite = suite_create("kafka source");
-    TCase *cases = tcase_create("source");
-    tcase_set_timeout(cases, 60);
-    tcase_add_checked_fixture(cases, kafka_setup, kafka_teardown);
-    tcase_add_test(cases, test_contract);
-    tcase_add_test(cases, test_contract_of_several_topics);
-    tcase_add_test(cases, test_only_the_settled_prefix_is_committed);
-    tcase_add_test(cases, test_unsettled_is_bounded);
-    suite_add_tcase(suite, cases);
+    TCase *broker = kafka_case(suite, "broker", broker_setup);
+    tcase_add_test(broker, test_contract);
+    tcase_add_test(broker, test_contract_of_several_topics);
+    tcase_add_test(broker, test_only_the_settled_prefix_is_committed);
+    tcase_add_test(broker, test_unsettled_is_bounded);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
     int failed = srunner_ntests_failed(runner);
