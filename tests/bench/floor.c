@@ -4,7 +4,7 @@
  *     FROM: generate | redis:HOST:PORT:STREAM | rabbit:HOST:PORT:QUEUE | kafka:HOST:PORT:TOPIC
  *     TO:   discard  | the same
  *     -r  so many a second, each payload beginning with when it was due     -d  discard: print how late they are
- *     -l  the Kafka producer's linger.ms (5)     -t  transient RabbitMQ messages
+ *     -l  the Kafka producer's linger.ms (2, ferryd's)     -t  transient RabbitMQ messages
  *
  * Prints one JSON object: messages a second from the first item taken to the last confirmed, and between 10% and 90% of
  * them; CPU microseconds a message and peak resident memory of the process. */
@@ -22,7 +22,7 @@
 
 enum { SLOTS = 1 << 17 };
 
-static struct floor_options options = { .count = 100000, .size = 256, .group = "floor", .linger = "5" };
+static struct floor_options options = { .count = 100000, .size = 256, .group = "floor", .linger = "2" };
 static struct source *source;
 static struct sink *sink;
 static struct slot slots[SLOTS], *free_slots[SLOTS];
@@ -119,9 +119,9 @@ static void report(void)
     getrusage(RUSAGE_SELF, &u);
     double cpu = (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e6 +
                  (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
-    double n = (double)confirmed;
+    double n = (double)confirmed, all = (double)(last_ns - first_ns), steady = (double)(ninth_ns - tenth_ns);
     printf("{\"messages\": %.0f, \"per_second\": %.0f, \"steady\": %.0f, \"cpu_us\": %.3f, \"rss_mb\": %.1f}\n", n,
-           n * 1e9 / (double)(last_ns - first_ns), 0.8 * n * 1e9 / (double)(ninth_ns - tenth_ns), cpu / n, peak_mb());
+           n * 1e9 / all, steady > 0 ? 0.8 * n * 1e9 / steady : 0, cpu / n, peak_mb());
 }
 
 static const char *address(const char *text, const char *scheme)

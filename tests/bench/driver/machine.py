@@ -52,6 +52,17 @@ def cpu_ticks():
     return fields[3] + fields[4], sum(fields)
 
 
+def wait_until_idle(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        idle, ticks = cpu_ticks()
+        time.sleep(0.5)
+        idle_now, ticks_now = cpu_ticks()
+        if idle_now - idle > 0.9 * (ticks_now - ticks):
+            return True
+    return False
+
+
 class Watch:
     """What the named processes used between two moments, in cores."""
 

@@ -87,6 +87,7 @@ struct source *generate_source(const struct floor_options *o)
 struct discard {
     struct sink sink;
     bool measure;
+    uint64_t began_ns;
     uint32_t *delays_us;
     size_t n, size;
 };
@@ -102,7 +103,8 @@ static void discard_send(struct sink *s, const struct item *items, size_t n)
             slots[batch++] = items[i].slot;
             if (d->measure && d->n < d->size && items[i].len > 20) {
                 uint64_t made = strtoull(items[i].payload, NULL, 10);
-                d->delays_us[d->n++] = (uint32_t)((now - made) / 1000);
+                if (made > d->began_ns) /* what was there before is no delay */
+                    d->delays_us[d->n++] = (uint32_t)((now - made) / 1000);
             }
         }
         floor_confirmed(slots, batch);
@@ -142,6 +144,7 @@ struct sink *discard_sink(const struct floor_options *o)
     d->measure = o->measure_delay;
     if (d->measure) {
         d->size = o->count;
+        d->began_ns = floor_now_ns();
         d->delays_us = calloc(d->size, sizeof(*d->delays_us));
         the_discard = d;
         atexit(print_delays);
