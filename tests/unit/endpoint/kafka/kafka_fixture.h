@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "endpoint/kafka/kafka.h"
 #include "endpoint/kafka/settings.h"
+#include "support/c11_threads.h"
 #include "support/endpoint_contract.h"
 
 #include <check.h>
@@ -19,16 +20,6 @@ static char bootstrap[256];
 static struct kafka_connection *connection;
 static struct contract_env given;
 static unsigned names;
-
-/* librdkafka starts its threads by C11's thrd_create, which the thread sanitizer does not know: it crashes there. */
-static bool kafka_tests_skipped(void)
-{
-#ifdef FERRY_VARIANT_tsan
-    return true;
-#else
-    return false;
-#endif
-}
 
 static rd_kafka_t *plain_client(rd_kafka_type_t type, const char *group)
 {
