@@ -290,8 +290,9 @@ INSTALL ?= install
 
 MAN := $(wildcard man/*.[1-8])
 UNITS := $(wildcard systemd/*.service systemd/*.socket)
-CONF := $(wildcard conf/*.yaml)
-EXAMPLES := $(wildcard examples/*.yaml)
+# The service's; the rest of conf/ is to be read.
+CONF := conf/ferry.yaml
+EXAMPLES := $(filter-out $(CONF),$(wildcard conf/*.yaml))
 HEADERS := $(wildcard include/ferry/*.h)
 man_path = $(mandir)/man$(patsubst .%,%,$(suffix $(1)))/$(notdir $(1)).gz
 PLACES := -e 's,@sbindir@,$(sbindir),g' -e 's,@bindir@,$(bindir),g' -e 's,@sysconfdir@,$(sysconfdir),g'
