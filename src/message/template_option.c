@@ -18,6 +18,13 @@ static bool read_template(const struct option *o, const struct node *n, void *fi
     char *error;
     size_t offset;
     struct template *t = template_compile(n->text, &error, &offset);
+    if (!t && n->secret) {
+        diagnostics_error(d, n->mark,
+                          "%s: what a secret is part of is no template: something is wrong at character %zu", o->name,
+                          offset + 1);
+        free(error);
+        return false;
+    }
     if (!t) {
         /* The place is quoted, since the text may have been escaped or interpolated in the file. */
         CLEANUP(buf_free) struct buf near = BUF_EMPTY;

@@ -94,6 +94,19 @@ def test_check_and_print(made):
         assert ferryd(*words).returncode == 0
 
 
+@pytest.mark.parametrize("url, words", [
+    ("redis://h/0?password=hunter2", "has a query"),
+    ("unix:///run/redis.sock?password=hunter2", "has a query"),
+    ("amqp://h/vhost?heartbeat=3", "has a query"),
+    ("redis://h/99999999999", "is no database number"),
+])
+def test_what_a_url_cannot_say_is_an_error(made, url, words):
+    """Never accepted and ignored, and never shown: it may be a password."""
+    made.write({"connections": {"broker": url}, **ONE})
+    r = ferryd("-t", "-c", str(made.file))
+    assert r.returncode == 1 and words in r.stderr and "hunter2" not in r.stderr, r
+
+
 def test_ferryctl_without_a_daemon(made):
     r = made.ctl("status", check=False)
     assert r.returncode == 1

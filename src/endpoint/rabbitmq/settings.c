@@ -66,6 +66,11 @@ static void check(struct connection *base, struct diagnostics *d)
     if (strcmp(u.scheme, "amqp") != 0)
         diagnostics_error(d, base->mark, "the url of connection %s begins with %s://; expected amqp://", base->name,
                           u.scheme);
+    if (u.query) /* not quoted: it may be a password */
+        diagnostics_error(
+            d, base->mark,
+            "the url of connection %s has a query; write heartbeat, timeout and frame_max as keys beside url",
+            base->name);
     default_hosts(s, &u);
     bool own_user = s->user || (u.user && *u.user);
     if (own_user && !s->password && !u.password)

@@ -5,6 +5,8 @@
 #include "config/url.h"
 #include "endpoint/redis/redis.h"
 
+enum { DB_MAX = 1 << 20 };
+
 static const char *const schemes[] = { "redis", "unix", NULL };
 
 static const struct option options[] = {
@@ -15,7 +17,7 @@ static const struct option options[] = {
     OPTION(struct redis_connection, user, OPTION_STRING,
            .help = "ACL user; without it a password is the default user's"),
     OPTION(struct redis_connection, password, OPTION_SECRET, .help = "password of the user"),
-    OPTION(struct redis_connection, db, OPTION_INT, .min = 0, .max = 1 << 20, .fallback_text = "the url's, else 0",
+    OPTION(struct redis_connection, db, OPTION_INT, .min = 0, .max = DB_MAX, .fallback_text = "the url's, else 0",
            .help = "number of the database"),
     OPTION(struct redis_connection, timeout, OPTION_DURATION, .fallback = "5s", .min = 10 * MSEC, .max = 300 * SEC,
            .help = "how long connecting and logging in may take"),
@@ -52,12 +54,18 @@ static void database_from_url(struct redis_connection *c, const struct url *u, s
 {
     bool local = strcmp(u->scheme, "unix") == 0;
     const char *text = local ? u->query : u->path;
+    if (local ? text && strncmp(text, "db=", 3) != 0 : u->query != NULL) { /* not quoted: it may be a password */
+        diagnostics_error(d, c->base.mark,
+                          "the url of connection %s has a query; expected %s, and user, password and all else as keys",
+                          c->base.name, local ? "unix:///path/of/socket?db=0" : "redis://host:port/db");
+        return;
+    }
     if (!text || !*text)
         return;
-    if (local && strncmp(text, "db=", 3) == 0)
+    if (local)
         text += 3;
     int64_t db;
-    if (!parse_int(text, &db) || db < 0)
+    if (!parse_int(text, &db) || db < 0 || db > DB_MAX)
         diagnostics_error(d, c->base.mark, "\"%s\" in the url of connection %s is no database number", text,
                           c->base.name);
     else if (!c->db)
