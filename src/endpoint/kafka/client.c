@@ -15,8 +15,9 @@
 /* What librdkafka's threads may touch: lives until they are gone. */
 struct pulse {
     int fd;
-    atomic_bool lost;     /* somebody waits for an answer */
-    atomic_bool answered; /* it came, and the loop was not told yet */
+    atomic_bool lost;      /* somebody waits for an answer */
+    atomic_llong heard_us; /* the newest answer */
+    atomic_bool answered;  /* it came, and the loop was not told yet */
     char *subject;
 };
 
@@ -42,7 +43,10 @@ static rd_kafka_resp_err_t on_response(rd_kafka_t *rk, int fd, const char *broke
 {
     (void)rk, (void)fd, (void)broker, (void)id, (void)version, (void)correlation, (void)size, (void)rtt;
     struct pulse *p = opaque;
-    if (err || is_login(api_key) || !atomic_load_explicit(&p->lost, memory_order_relaxed))
+    if (err || is_login(api_key))
+        return RD_KAFKA_RESP_ERR_NO_ERROR;
+    atomic_store_explicit(&p->heard_us, clock_us(), memory_order_relaxed);
+    if (!atomic_load_explicit(&p->lost, memory_order_relaxed))
         return RD_KAFKA_RESP_ERR_NO_ERROR;
     if (atomic_exchange(&p->lost, false)) {
         atomic_store(&p->answered, true);
@@ -98,6 +102,8 @@ static rd_kafka_conf_t *make_conf(const struct kafka_client_request *r, struct p
         { "reconnect.backoff.ms", "100" },
         { "reconnect.backoff.max.ms", "2000" },
         { "topic.metadata.refresh.interval.ms", "10000" }, /* a topic that appears is seen soon */
+        { "socket.timeout.ms", "20000" },
+        { "socket.keepalive.enable", "true" },
         { "log.connection.close", "false" },
         { NULL, NULL },
     };
@@ -140,6 +146,7 @@ bool kafka_client_open(struct kafka_client *c, struct transport_lane *lane, cons
     struct pulse *p = mem_zero(sizeof(*p));
     p->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     p->subject = mem_string(r->subject);
+    atomic_init(&p->heard_us, clock_us());
     atomic_init(&p->lost, true);
     atomic_init(&p->answered, false);
     rd_kafka_conf_t *conf = NULL;
@@ -175,6 +182,11 @@ void kafka_client_watch(struct kafka_client *c, rd_kafka_queue_t *queue)
 {
     static const uint64_t one = 1;
     rd_kafka_queue_io_event_enable(queue, c->pulse->fd, &one, sizeof(one));
+}
+
+int64_t kafka_client_silence(const struct kafka_client *c)
+{
+    return clock_us() - atomic_load_explicit(&c->pulse->heard_us, memory_order_relaxed);
 }
 
 void kafka_client_lost(struct kafka_client *c)

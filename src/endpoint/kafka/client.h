@@ -21,6 +21,9 @@ struct transport_lane {
     struct list endings;     /* threads that end clients */
 };
 
+/* A consumer hears of a broker that lives every three seconds at least: its heartbeat's answer. */
+#define KAFKA_SILENCE_US (6 * SEC)
+
 struct kafka_setting {
     const char *name, *value;
 };
@@ -60,6 +63,8 @@ bool kafka_client_open(struct kafka_client *c, struct transport_lane *lane, cons
                        char *error, size_t size);
 /* Lets the queue wake the client's loop. Poll it once afterwards: what is in it already wakes nobody. */
 void kafka_client_watch(struct kafka_client *c, rd_kafka_queue_t *queue);
+/* Microseconds since a broker answered anything, or since the client was opened. */
+int64_t kafka_client_silence(const struct kafka_client *c);
 /* No broker answers: on_answer tells when one does again. */
 void kafka_client_lost(struct kafka_client *c);
 /* The client goes on living at to, to be closed there; nobody is told anything any more. */

@@ -9,6 +9,7 @@
 #define PURGE_GRACE_US (2 * SEC)
 #define ANSWER_US      (1 * SEC)
 #define CEILING_US     (10 * SEC)
+#define TICK_US        (1 * SEC)
 enum { IN_FLIGHT_MOST = 1 << 20 };
 
 static void set_status(struct kafka_producer *p, enum endpoint_state state, const char *format, ...)
@@ -79,6 +80,12 @@ static void on_reports(struct kafka_producer *p, rd_kafka_event_t *event)
     widen(p, blameless ? 0 : count);
 }
 
+static void set_down(struct kafka_producer *p)
+{
+    kafka_client_lost(&p->client);
+    set_status(p, ENDPOINT_DOWN, "no broker of %s answers", p->client.name);
+}
+
 static void on_error(struct kafka_producer *p, rd_kafka_event_t *event)
 {
     rd_kafka_resp_err_t err = rd_kafka_event_error(event);
@@ -87,8 +94,7 @@ static void on_error(struct kafka_producer *p, rd_kafka_event_t *event)
         log_warning("kafka", "producer of %s: %s; it is made anew", p->client.name, words);
         loop_defer(p->lane->loop, &p->ending); /* not while its event is held */
     } else if (err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
-        kafka_client_lost(&p->client);
-        set_status(p, ENDPOINT_DOWN, "no broker of %s answers", p->client.name);
+        set_down(p);
     } else if (err == RD_KAFKA_RESP_ERR__AUTHENTICATION || err == RD_KAFKA_RESP_ERR__SSL ||
                err == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED) {
         kafka_client_lost(&p->client);
@@ -190,6 +196,7 @@ static void free_producer(struct kafka_producer *p)
 {
     list_remove(&p->node);
     timer_close(&p->timer);
+    timer_close(&p->tick);
     task_cancel(&p->ending);
     pool_free(p->flights);
     free(p->identity);
@@ -282,6 +289,21 @@ static void on_timer(void *arg)
         open_producer(p);
 }
 
+/* A broker that hangs is told by no event. */
+static void on_tick(void *arg)
+{
+    struct kafka_producer *p = arg;
+    int64_t now = loop_now(p->lane->loop);
+    timer_set(&p->tick, TICK_US);
+    if (p->state != PRODUCER_RUNNING || pool_used(p->flights) == 0)
+        p->busy_since = 0;
+    else if (!p->busy_since)
+        p->busy_since = now;
+    else if (p->status.state == ENDPOINT_UP && now - p->busy_since > KAFKA_SILENCE_US &&
+             kafka_client_silence(&p->client) > KAFKA_SILENCE_US)
+        set_down(p);
+}
+
 /* ---- sharing */
 
 static char *identity_of(const struct kafka_connection *c, bool ordered)
@@ -318,6 +340,8 @@ struct kafka_producer *kafka_producer_get(struct transport_lane *lane, const str
     list_init(&p->sinks);
     list_push_back(&lane->producers, &p->node);
     timer_init(&p->timer, lane->loop, on_timer, p);
+    timer_init(&p->tick, lane->loop, on_tick, p);
+    timer_set(&p->tick, TICK_US);
     task_init(&p->ending, on_fatal, p);
     open_producer(p);
     return p;

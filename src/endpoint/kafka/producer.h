@@ -42,7 +42,8 @@ struct kafka_producer {
     uint64_t most_ever;    /* what `most` may grow to until … */
     int64_t ceiling_until; /* … monotonic us */
     uint64_t passed;       /* since `most` changed */
-    struct timer timer;
+    int64_t busy_since;    /* something is in flight; 0: nothing */
+    struct timer timer, tick;
     struct task ending;
     struct backoff backoff;
 };

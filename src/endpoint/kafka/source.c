@@ -10,11 +10,12 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/random.h"
 #include "endpoint/kafka/fence.h"
 
 #include <stdio.h>
 
-#define TICK_US         (250 * MSEC) /* stores offsets, and polls: a member that does not poll leaves the group */
+#define TICK_US         (100 * MSEC) /* stores offsets, and polls: a member that does not poll leaves the group */
 #define REVOKE_GRACE_US (2 * SEC)
 #define DOUBT_US        (1500 * MSEC) /* a broker that lives answers a fetch every 500 ms */
 enum { FETCH_MOST = 512, PREFETCH_KB_LEAST = 1024, PREFETCH_KB_MOST = 256 << 10 };
@@ -87,9 +88,17 @@ static void fail_fenced(struct kafka_source *s)
     fail(s, why);
 }
 
+/* By another, or by ourselves: the group is asked before anybody is blamed. */
+static void on_fenced(struct kafka_source *s)
+{
+    s->fenced = s->failed = true;
+    set_status(s, ENDPOINT_CONNECTING, "group %s no longer knows this member: joining again", s->settings->group);
+    loop_defer(s->loop, &s->end_failed);
+}
+
 static void on_described(struct kafka_source *s, rd_kafka_event_t *event)
 {
-    if (fence_is_held(event, s->member)) {
+    if (fence_is_held(event, s->member, s->client_id)) {
         fail_fenced(s);
     } else {
         s->fenced = false;
@@ -102,6 +111,11 @@ static void set_down(struct kafka_source *s)
     s->doubted = 0;
     kafka_client_lost(&s->client);
     set_status(s, ENDPOINT_DOWN, "no broker of %s answers", s->connection->base.name);
+}
+
+static bool is_silent(const struct kafka_source *s)
+{
+    return s->source.status.state == ENDPOINT_UP && kafka_client_silence(&s->client) > KAFKA_SILENCE_US;
 }
 
 /* librdkafka does not always tell ALL_BROKERS_DOWN: not when it forgets a dead coordinator before it counts. */
@@ -119,7 +133,7 @@ static void on_error(struct kafka_source *s, rd_kafka_event_t *event)
     const char *words = rd_kafka_event_error_string(event);
     if (rd_kafka_event_error_is_fatal(event)) {
         if (err == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID)
-            fail_fenced(s);
+            on_fenced(s);
         else
             fail(s, words);
         return;
@@ -342,7 +356,7 @@ static void on_tick(void *arg)
     struct kafka_source *s = arg;
     timer_set(&s->tick, TICK_US);
     poll_group(s);
-    if (s->client.rk && s->doubted && loop_now(s->loop) - s->doubted > DOUBT_US)
+    if (s->client.rk && ((s->doubted && loop_now(s->loop) - s->doubted > DOUBT_US) || is_silent(s)))
         set_down(s);
     if (s->client.rk && !s->stopping)
         partitions_store(&s->partitions, s->client.rk);
@@ -381,10 +395,9 @@ static bool open_client(struct kafka_source *s, char *error, size_t size)
                                   : room > PREFETCH_KB_MOST ? PREFETCH_KB_MOST
                                                             : room));
     const struct kafka_setting defaults[] = {
-        { "session.timeout.ms", "10000" },
-        { "auto.commit.interval.ms", "1000" },
-        { "fetch.queue.backoff.ms", "10" },
-        { NULL, NULL },
+        { "client.id", s->client_id },        { "session.timeout.ms", "10000" },
+        { "auto.commit.interval.ms", "300" }, /* what a crash repeats */
+        { "fetch.queue.backoff.ms", "10" },   { NULL, NULL },
     };
     const struct kafka_setting overrides[] = {
         { "group.id", s->settings->group },
@@ -639,6 +652,7 @@ struct source *kafka_source_create(const void *settings, const struct environmen
     s->loop = env->loop;
     s->lane = env->transport;
     s->member = mem_string(env->member);
+    snprintf(s->client_id, sizeof(s->client_id), "ferryd-%016llx", (unsigned long long)random_u64());
     s->share_bytes = env->share_bytes;
     s->share_unsettled = env->share_unsettled ? env->share_unsettled : 1;
     s->backoff = BACKOFF_PROBE;

@@ -24,6 +24,7 @@ struct kafka_source {
     struct loop *loop;
     struct transport_lane *lane;
     char *member;
+    char client_id[32]; /* of this source alone: tells it from another of the same member's name */
     uint64_t share_bytes, share_unsettled;
     struct kafka_client client;
     struct record_keeper *keeper;
