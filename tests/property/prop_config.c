@@ -1,6 +1,7 @@
 /* Draws random settings, writes them as a configuration, and checks that what is read is what was drawn, and that the printed
  * effective configuration reads back as the same. A failure prints the seed; FERRY_SEED=N plays that one again. */
 #include "support/fake_kinds.h"
+#include "support/seeds.h"
 
 #include "base/random.h"
 #include "route/settings.h"
@@ -317,8 +318,7 @@ static bool play(uint64_t seed)
                         : !is_same(read, again) ? "what is printed reads as something else"
                                                 : NULL;
     if (wrong)
-        fprintf(stderr, "%s\nprinted:\n%s\n%s: FERRY_SEED=%" PRIu64 "\n", buf_string(&w->text), buf_string(&printed),
-                wrong, seed);
+        fprintf(stderr, "%s\nprinted:\n%s\n%s\n", buf_string(&w->text), buf_string(&printed), wrong);
     settings_unref(read);
     settings_unref(again);
     drawn_free(w);
@@ -327,14 +327,5 @@ static bool play(uint64_t seed)
 
 int main(void)
 {
-    const char *one = getenv("FERRY_SEED");
-    if (one)
-        return play(strtoull(one, NULL, 10)) ? EXIT_SUCCESS : EXIT_FAILURE;
-    uint64_t first = random_u64() >> 1;
-    printf("seeds from %" PRIu64 "\n", first);
-    for (uint64_t i = 0; i < SEEDS; i++)
-        if (!play(first + i))
-            return EXIT_FAILURE;
-    printf("100%%: Checks: %d, Failures: 0, Errors: 0\n", SEEDS);
-    return EXIT_SUCCESS;
+    return seeds_play(SEEDS, play);
 }

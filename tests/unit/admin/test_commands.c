@@ -1,4 +1,5 @@
 /* The command table: who may, what is refused and how, what each command asks of the daemon. */
+#include "support/suite.h"
 #include "unit/admin/fake_host.h"
 
 #include <check.h>
@@ -118,9 +119,5 @@ int main(void)
     tcase_add_test(t, status_has_everything);
     tcase_add_test(t, reload_tells_what_changed_or_every_error);
     suite_add_tcase(s, t);
-    SRunner *runner = srunner_create(s);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(s);
 }

@@ -1,6 +1,8 @@
 /* The control socket against clients of every kind: pipelining, garbage, oversize, silent, gone, too many. */
 #include "admin/control.h"
 #include "admin/protocol.h"
+#include "support/run_loop.h"
+#include "support/suite.h"
 #include "unit/admin/fake_host.h"
 
 #include <check.h>
@@ -39,20 +41,6 @@ static void teardown(void)
     rmdir(directory);
 }
 
-static void stop_loop(void *arg)
-{
-    loop_stop(arg);
-}
-
-static void pass(int64_t us)
-{
-    struct timer t = { .loop = NULL };
-    timer_init(&t, loop, stop_loop, loop);
-    timer_set(&t, us);
-    loop_run(loop);
-    timer_close(&t);
-}
-
 static int dial(void)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -65,7 +53,7 @@ static int dial(void)
 static void say(int fd, const char *text)
 {
     ck_assert_int_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
-    pass(20 * MSEC);
+    run_loop_for(loop, 20 * MSEC);
 }
 
 /* What came, "" for nothing yet, NULL for a closed connection. */
@@ -139,9 +127,9 @@ START_TEST(silence_has_a_deadline)
 {
     int silent = dial(), half = dial();
     say(half, "{\"command\"");
-    pass(1 * SEC);
+    run_loop_for(loop, 1 * SEC);
     ck_assert_str_eq(hear(silent), "");
-    pass(1500 * MSEC);
+    run_loop_for(loop, 1500 * MSEC);
     ck_assert_ptr_null(hear(silent));
     ck_assert_ptr_null(hear(half));
     close(silent);
@@ -155,9 +143,9 @@ START_TEST(idle_clients_make_room)
     for (size_t i = 0; i < ARRAY_LEN(idle); i++) {
         idle[i] = dial();
         if (i % 50 == 0)
-            pass(20 * MSEC); /* the queue of the kernel holds 128 */
+            run_loop_for(loop, 20 * MSEC); /* the queue of the kernel holds 128 */
     }
-    pass(50 * MSEC);
+    run_loop_for(loop, 50 * MSEC);
     int fd = dial();
     say(fd, "{\"command\": \"version\"}\n");
     ck_assert_ptr_nonnull(strstr(hear(fd), "\"ok\":true"));
@@ -180,11 +168,11 @@ START_TEST(a_client_may_go_before_its_answer)
     void *arg = host.held_arg;
     close(gone);
     say(kept, "{\"command\": \"status\"}\n{\"command\": \"version\"}\n");
-    pass(2500 * MSEC); /* no deadline for what the daemon itself takes */
+    run_loop_for(loop, 2500 * MSEC); /* no deadline for what the daemon itself takes */
     ck_assert_str_eq(hear(kept), "");
     done(arg, fake_report());
     host.held(host.held_arg, fake_report());
-    pass(20 * MSEC);
+    run_loop_for(loop, 20 * MSEC);
     ck_assert_ptr_nonnull(strstr(hear(kept), "\"version\""));
     close(kept);
     int left = dial(); /* its answer is owed for ever: control_free forgets it */
@@ -245,9 +233,5 @@ int main(void)
     tcase_add_test(t, a_client_may_go_before_its_answer);
     tcase_add_test(t, only_a_dead_socket_is_replaced);
     suite_add_tcase(s, t);
-    SRunner *runner = srunner_create(s);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(s);
 }

@@ -1,6 +1,8 @@
 /* The report desk: one report answers many, nobody gets one that was begun before it asked, and floods become few. */
 #include "admin/report_desk.h"
 #include "base/mem.h"
+#include "support/run_loop.h"
+#include "support/suite.h"
 
 #include <check.h>
 
@@ -32,20 +34,6 @@ static void on_answer(void *arg, const struct report *r)
     answered += arg ? 100 : 1;
 }
 
-static void stop_loop(void *arg)
-{
-    loop_stop(arg);
-}
-
-static void pass(int64_t us)
-{
-    struct timer t = { .loop = NULL };
-    timer_init(&t, loop, stop_loop, loop);
-    timer_set(&t, us);
-    loop_run(loop);
-    timer_close(&t);
-}
-
 static void setup(void)
 {
     asked = answered = 0;
@@ -69,11 +57,11 @@ START_TEST(the_first_is_asked_at_once_and_later_ones_share_the_next)
     deliver();
     ck_assert_uint_eq(answered, 1); /* the others asked after it was begun */
     ck_assert_uint_eq(asked, 1);    /* and it is too soon */
-    pass(70 * MSEC);
+    run_loop_for(loop, 70 * MSEC);
     ck_assert_uint_eq(asked, 2);
     deliver();
     ck_assert_uint_eq(answered, 1 + 50 * 100);
-    pass(70 * MSEC);
+    run_loop_for(loop, 70 * MSEC);
     ck_assert_uint_eq(asked, 2);
 }
 END_TEST
@@ -90,7 +78,7 @@ START_TEST(who_asks_again_for_ever_is_slowed_down)
     for (int i = 0; i < 20; i++) {
         if (pending)
             deliver();
-        pass(10 * MSEC);
+        run_loop_for(loop, 10 * MSEC);
     }
     ck_assert_uint_ge(asked, 3);
     ck_assert_uint_le(asked, 6);
@@ -114,9 +102,5 @@ int main(void)
     tcase_add_test(t, who_asks_again_for_ever_is_slowed_down);
     tcase_add_test(t, freeing_forgets);
     suite_add_tcase(s, t);
-    SRunner *runner = srunner_create(s);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(s);
 }

@@ -1,5 +1,6 @@
 /* Reports as JSON: every field is there, health and the account are right, text is always UTF-8. */
 #include "admin/report_json.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -114,9 +115,5 @@ int main(void)
     tcase_add_test(t, outcomes_that_do_not_add_up_are_no_account);
     tcase_add_test(t, text_that_is_no_utf8_is_escaped);
     suite_add_tcase(s, t);
-    SRunner *runner = srunner_create(s);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(s);
 }

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "base/ring.h"
+#include "support/suite.h"
 
 #include <check.h>
 
@@ -176,9 +177,5 @@ int main(void)
     tcase_add_test(tests, a_ring_of_steady_length_does_not_grow);
     tcase_add_test(tests, a_list_moves_whole_and_empty_lists_move_too);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

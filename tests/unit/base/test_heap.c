@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "base/random.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <string.h>
@@ -178,9 +179,5 @@ int main(void)
     tcase_add_test(tests, each_visits_exactly_what_is_in_use);
     tcase_add_test(tests, a_visit_may_put_what_it_is_given);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

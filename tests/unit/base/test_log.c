@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -202,9 +203,5 @@ int main(void)
     tcase_add_test(tests, logging_keeps_errno);
     tcase_add_test(tests, a_limit_lets_one_through_and_counts_the_rest);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -2,6 +2,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -154,9 +155,5 @@ int main(void)
     tcase_add_test(tests, an_emptied_map_gives_its_memory_back);
     tcase_add_test(tests, equal_bytes_hash_equally_and_never_to_0);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "support/suite.h"
 
 #include <check.h>
 
@@ -160,9 +161,5 @@ int main(void)
     tcase_add_test(tests, utf8_is_checked_strictly);
     tcase_add_test(tests, random_numbers_stay_below_their_bound_and_reach_all);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -3,6 +3,7 @@
 #include "config/secret.h"
 
 #include "base/mem.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <ftw.h>
@@ -277,9 +278,5 @@ int main(void)
     tcase_add_test(c, diagnostics_are_sorted_and_told_once);
     tcase_add_test(c, diagnostics_are_bounded);
     suite_add_tcase(s, c);
-    SRunner *runner = srunner_create(s);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "support/suite.h"
 
 #include <check.h>
 
@@ -240,9 +241,5 @@ int main(void)
     tcase_add_test(c, texts_are_verbatim);
     tcase_add_test(c, block_and_flow_read_back);
     suite_add_tcase(s, c);
-    SRunner *runner = srunner_create(s);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -2,6 +2,7 @@
 #include "config/url.h"
 
 #include "base/mem.h"
+#include "support/suite.h"
 
 #include <check.h>
 
@@ -104,9 +105,5 @@ int main(void)
     tcase_add_test(c, refused);
     tcase_add_test(c, masked);
     suite_add_tcase(s, c);
-    SRunner *runner = srunner_create(s);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(s);
 }

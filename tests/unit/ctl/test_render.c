@@ -1,5 +1,6 @@
 /* What people see of an answer: the trouble is there, and answers of other versions or of nobody do no harm. */
 #include "ctl/render.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -92,9 +93,5 @@ int main(void)
     tcase_add_test(t, nothing_breaks_a_renderer);
     tcase_add_test(t, reload_shows_what_waits);
     suite_add_tcase(s, t);
-    SRunner *runner = srunner_create(s);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(s);
 }

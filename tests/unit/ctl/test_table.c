@@ -1,5 +1,6 @@
 /* Tables for people: alignment, colour, notes, nothing that a terminal would obey; numbers in their shortest form. */
 #include "ctl/table.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -132,9 +133,5 @@ int main(void)
     tcase_add_test(t, counts);
     tcase_add_test(t, bytes_and_ages);
     suite_add_tcase(s, t);
-    SRunner *runner = srunner_create(s);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(s);
 }

@@ -1,5 +1,6 @@
 /* Tests the watermark on the cases that matter: order, gaps, repeats, growth, reset. */
 #include "endpoint/watermark.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -124,9 +125,5 @@ int main(void)
     tcase_add_test(cases, test_one_held_message_grows_the_bitmap);
     tcase_add_test(cases, test_reset_forgets_everything);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

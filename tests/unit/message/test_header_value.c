@@ -2,6 +2,7 @@
 #include "message/header_value.h"
 
 #include "base/mem.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <float.h>
@@ -184,9 +185,5 @@ int main(void)
     tcase_add_test(cases, test_base64);
     tcase_add_test(cases, test_percent);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -2,6 +2,7 @@
 #include "message/message.h"
 
 #include "base/mem.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <pthread.h>
@@ -261,9 +262,5 @@ int main(void)
     tcase_add_test(cases, test_meta);
     tcase_add_test(cases, test_a_thread_takes_its_pool_along);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -2,6 +2,7 @@
 #include "message/template.h"
 
 #include "base/mem.h"
+#include "support/suite.h"
 
 #include <check.h>
 
@@ -223,9 +224,5 @@ int main(void)
     tcase_add_test(cases, test_peeking);
     tcase_add_test(cases, test_the_cache_never_answers_for_another);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -1,5 +1,6 @@
 /* Tests the sharing out of limits: guarantees are always to be had, the common half goes to whoever asks, nothing is lost. */
 #include "route/budget.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -74,9 +75,5 @@ int main(void)
     tcase_add_test(cases, test_force_goes_below_and_is_paid_back);
     tcase_add_test(cases, test_everyone_is_guaranteed_something);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

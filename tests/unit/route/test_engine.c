@@ -4,6 +4,7 @@
 #include "endpoint/file/file.h"
 #include "endpoint/test/test.h"
 #include "route/engine.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -241,9 +242,5 @@ int main(void)
     tcase_add_test(cases, test_a_reload_touches_only_what_changed);
     tcase_add_test(cases, test_a_second_reload_before_the_first_has_drained);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

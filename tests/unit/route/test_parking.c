@@ -1,6 +1,7 @@
 /* Tests parking: order by ticket within a key, the states of a hold, and that only what is in trouble is copied out. */
 #include "base/mem.h"
 #include "route/parking.h"
+#include "support/suite.h"
 
 #include <check.h>
 
@@ -134,9 +135,5 @@ int main(void)
     tcase_add_test(cases, test_holds_without_a_key_are_their_own);
     tcase_add_test(cases, test_the_oldest_fault_is_the_lowest_ticket);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -2,6 +2,7 @@
  * key of its kind. What fails here would be missing from ferry.yaml(5), or stop the daemon at its start. */
 #include "base/mem.h"
 #include "route/settings.h"
+#include "support/suite.h"
 
 #include <check.h>
 
@@ -114,9 +115,5 @@ int main(void)
     tcase_add_test(c, every_kind_is_sound);
     tcase_add_test(c, the_reference_is_printed);
     suite_add_tcase(s, c);
-    SRunner *runner = srunner_create(s);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -1,6 +1,7 @@
 /* Settings as a whole: what is read, the rules of order and instances, printing, comparing, the reference. Runs against
  * kinds of its own, so that it says nothing about the real ones. */
 #include "support/fake_kinds.h"
+#include "support/suite.h"
 
 #include "route/settings.h"
 
@@ -250,9 +251,5 @@ int main(void)
     tcase_add_test(c, every_key_has_help);
     tcase_add_test(c, reference);
     suite_add_tcase(suite, c);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

@@ -2,6 +2,7 @@
  * was expected, a suggestion; all errors at once. FERRY_UPDATE=1 writes the .errors files instead, to be read before they
  * are committed. */
 #include "support/fake_kinds.h"
+#include "support/suite.h"
 
 #include "route/settings.h"
 
@@ -101,9 +102,5 @@ int main(void)
     tcase_set_timeout(c, 60);
     tcase_add_test(c, bad_files);
     suite_add_tcase(s, c);
-    SRunner *runner = srunner_create(s);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -2,6 +2,7 @@
  * one key under order: key, none of them with order: none. */
 #include "base/mem.h"
 #include "route/stage.h"
+#include "support/suite.h"
 
 #include <check.h>
 
@@ -154,9 +155,5 @@ int main(void)
     tcase_add_test(cases, test_each_stage_puts_back_in_sequence);
     tcase_add_test(cases, test_without_stages_messages_pass_through);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

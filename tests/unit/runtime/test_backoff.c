@@ -1,6 +1,7 @@
 /* The backoff: within its limits, spread over them, never zero. */
 #include "base/clock.h"
 #include "runtime/backoff.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -58,9 +59,5 @@ int main(void)
     tcase_add_test(tests, waits_are_spread_over_the_whole_range);
     tcase_add_test(tests, odd_settings_are_harmless);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

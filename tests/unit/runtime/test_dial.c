@@ -2,6 +2,8 @@
 #include "base/mem.h"
 #include "runtime/dial.h"
 #include "runtime/resolver.h"
+#include "support/run_loop.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -289,20 +291,6 @@ START_TEST(a_silent_address_leaves_time_for_the_next)
 }
 END_TEST
 
-static void on_stop(void *arg)
-{
-    loop_stop(arg);
-}
-
-static void run_for(int64_t us)
-{
-    struct timer end;
-    timer_init(&end, loop, on_stop, loop);
-    timer_set(&end, us);
-    loop_run(loop);
-    timer_close(&end);
-}
-
 static bool all_cancelled;
 
 /* arg is where the test keeps the dial: it is over, and must not be cancelled. */
@@ -337,11 +325,11 @@ START_TEST(cancelling_is_silent_at_every_moment)
             dials[t] = dial_start(&request);
         }
         if (i % 4) /* else before they even began */
-            run_for(i % 4 * i * 5);
+            run_loop_for(loop, i % 4 * i * 5);
         for (size_t t = 0; t < ARRAY_LEN(targets); t++)
             dial_cancel(dials[t]);
         all_cancelled = true;
-        run_for(MSEC);
+        run_loop_for(loop, MSEC);
     }
     dial_cancel(NULL);
     for (int i = 0; i < 8; i++)
@@ -428,9 +416,5 @@ int main(void)
     tcase_add_test(tests, lookups_can_be_cancelled_when_queued_under_way_or_mailed);
     tcase_add_test(tests, who_is_told_may_dial_again);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -2,6 +2,8 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "runtime/loop.h"
+#include "support/run_loop.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <pthread.h>
@@ -12,21 +14,6 @@
 #include <unistd.h>
 
 static struct loop *loop;
-
-static void on_stop(void *arg)
-{
-    loop_stop(arg);
-}
-
-/* Runs the loop for that long. */
-static void run_for(int64_t us)
-{
-    struct timer end;
-    timer_init(&end, loop, on_stop, loop);
-    timer_set(&end, us);
-    loop_run(loop);
-    timer_close(&end);
-}
 
 /* ---- timers */
 
@@ -137,7 +124,7 @@ START_TEST(a_due_timer_can_still_be_cancelled)
         timer_init(&others[i], loop, on_cancel_other, &others[i]);
         timer_set(&others[i], 0);
     }
-    run_for(5 * MSEC);
+    run_loop_for(loop, 5 * MSEC);
     ck_assert_uint_eq(fired, 1);
     loop_free(loop);
 }
@@ -197,7 +184,7 @@ START_TEST(tasks_run_once_after_the_callbacks)
     timer_set(&first, 0);
     timer_set(&second, 0);
     usleep(1000); /* both are due in the first pass */
-    run_for(5 * MSEC);
+    run_loop_for(loop, 5 * MSEC);
     ck_assert_str_eq(trace, "tta");
     loop_free(loop);
 }
@@ -208,7 +195,7 @@ START_TEST(a_task_queued_by_a_task_runs_in_the_next_pass)
     loop = loop_new("test");
     task_init(&task_again, run_again, NULL);
     loop_defer(loop, &task_again);
-    run_for(5 * MSEC);
+    run_loop_for(loop, 5 * MSEC);
     ck_assert_str_eq(trace, "rrr");
     loop_free(loop);
 }
@@ -223,7 +210,7 @@ START_TEST(a_task_may_cancel_the_one_behind_it)
     task_init(&task_b, run_b, NULL);
     loop_defer(loop, &task_b);
     loop_defer(loop, &task_a);
-    run_for(5 * MSEC);
+    run_loop_for(loop, 5 * MSEC);
     ck_assert_str_eq(trace, "b");
     loop_free(loop);
 }
@@ -252,7 +239,7 @@ START_TEST(readiness_is_told_as_long_as_it_is_wanted)
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
     io_init(&io, loop, pair[0], on_ready, NULL);
     io_want(&io, IO_READ | IO_WRITE);
-    run_for(5 * MSEC);
+    run_loop_for(loop, 5 * MSEC);
     ck_assert_uint_eq(ready_count[IO_WRITE], 1);
     ck_assert_uint_eq(ready_count[IO_READ], 0);
 
@@ -262,7 +249,7 @@ START_TEST(readiness_is_told_as_long_as_it_is_wanted)
     ck_assert_uint_eq(ready_count[IO_READ], 2);
 
     io_want(&io, 0);
-    run_for(5 * MSEC);
+    run_loop_for(loop, 5 * MSEC);
     ck_assert_uint_eq(ready_count[IO_READ], 2);
 
     io_want(&io, IO_READ);
@@ -293,7 +280,7 @@ START_TEST(an_io_may_be_freed_by_its_callback)
     owned_io = mem_zero(sizeof(*owned_io));
     io_init(owned_io, loop, pair[0], on_ready_free, NULL);
     io_want(owned_io, IO_READ | IO_WRITE); /* both ready: the second must not come */
-    run_for(5 * MSEC);
+    run_loop_for(loop, 5 * MSEC);
     ck_assert_uint_eq(ready_count[0], 1);
     close(pair[0]);
     close(pair[1]);
@@ -369,10 +356,10 @@ static int64_t cpu_us(void)
 START_TEST(an_idle_loop_does_not_turn)
 {
     loop = loop_new("test");
-    run_for(MSEC);
+    run_loop_for(loop, MSEC);
     uint64_t passes = loop_beat(loop).passes;
     int64_t cpu = cpu_us();
-    run_for(300 * MSEC);
+    run_loop_for(loop, 300 * MSEC);
     ck_assert_uint_le(loop_beat(loop).passes - passes, 4);
     ck_assert_int_lt(cpu_us() - cpu, 100 * MSEC);
     loop_free(loop);
@@ -385,12 +372,12 @@ START_TEST(a_heartbeat_makes_an_idle_loop_pass)
     loop_set_heartbeat(loop, 10 * MSEC);
     ck_assert_int_eq(loop_heartbeat(loop), 10 * MSEC);
     uint64_t passes = loop_beat(loop).passes;
-    run_for(200 * MSEC);
+    run_loop_for(loop, 200 * MSEC);
     ck_assert_uint_ge(loop_beat(loop).passes - passes, 3);
     ck_assert(!loop_beat(loop).running);
     loop_set_heartbeat(loop, 0);
     passes = loop_beat(loop).passes;
-    run_for(100 * MSEC);
+    run_loop_for(loop, 100 * MSEC);
     ck_assert_uint_le(loop_beat(loop).passes - passes, 4);
     loop_free(loop);
 }
@@ -448,9 +435,5 @@ int main(void)
     tcase_add_test(tests, a_heartbeat_makes_an_idle_loop_pass);
     tcase_add_test(tests, a_pass_has_one_time_and_forgets_what_was_done);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

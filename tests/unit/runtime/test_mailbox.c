@@ -2,6 +2,8 @@
 #include "base/mem.h"
 #include "runtime/mailbox.h"
 #include "runtime/thread.h"
+#include "support/run_loop.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <signal.h>
@@ -65,11 +67,6 @@ START_TEST(each_poster_keeps_its_order)
 }
 END_TEST
 
-static void on_stop(void *arg)
-{
-    loop_stop(arg);
-}
-
 START_TEST(many_mails_are_one_pass)
 {
     loop = loop_new("test");
@@ -77,10 +74,7 @@ START_TEST(many_mails_are_one_pass)
     loop_thread = pthread_self();
     for (size_t i = 0; i < 1000; i++)
         post(0, i);
-    struct timer end;
-    timer_init(&end, loop, on_stop, loop);
-    timer_set(&end, 20 * MSEC);
-    loop_run(loop);
+    run_loop_for(loop, 20 * MSEC);
     ck_assert_uint_eq(delivered, 1000);
     ck_assert_uint_le(loop_beat(loop).passes, 3); /* the mails, and the end */
     mailbox_free(box);
@@ -256,9 +250,5 @@ int main(void)
     tcase_add_test(tests, no_wake_up_is_lost);
     tcase_add_test(tests, threads_have_a_name_and_take_no_signals);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

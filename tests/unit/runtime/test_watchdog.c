@@ -1,6 +1,7 @@
 /* The watchdog notices a loop that blocks, says which and in what, and that it moves again. */
 #include "runtime/thread.h"
 #include "runtime/watchdog.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <stdatomic.h>
@@ -140,9 +141,5 @@ int main(void)
     tcase_add_test(tests, an_idle_loop_is_healthy_without_a_heartbeat);
     tcase_add_test(tests, a_loop_that_nobody_runs_is_unhealthy_when_it_should_beat);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

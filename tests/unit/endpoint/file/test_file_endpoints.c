@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "endpoint/file/writer.h"
 #include "support/endpoint_contract.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -544,9 +545,5 @@ int main(void)
     tcase_add_test(cases, test_a_pipe_gets_whole_lines);
     tcase_add_test(cases, test_stopping_before_start);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

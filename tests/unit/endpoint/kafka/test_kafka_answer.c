@@ -1,5 +1,6 @@
 /* Tests what each error of librdkafka means for a delivery. */
 #include "endpoint/kafka/answer.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -75,9 +76,5 @@ int main(void)
     tcase_add_test(cases, test_trouble_with_the_broker_burns_no_attempt);
     tcase_add_test(cases, test_what_nobody_knows_is_tried_again);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

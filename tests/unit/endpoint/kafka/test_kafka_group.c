@@ -1,6 +1,7 @@
 /* Tests how a Kafka source gets on with others and with trouble: rebalances, a second holder of its name, brokers that go and
  * come, topics that are missing. */
 #include "kafka_fixture.h"
+#include "support/suite.h"
 
 /* ---- several members */
 
@@ -126,9 +127,5 @@ int main(void)
     tcase_add_test(broker, test_a_topic_that_is_missing);
     TCase *failing = kafka_case(suite, "failing", mock_setup);
     tcase_add_test(failing, test_a_broker_that_goes_and_comes);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -1,5 +1,6 @@
 /* Tests what a source knows of its partitions: generations, what is unsettled, and offsets that go back. */
 #include "endpoint/kafka/partitions.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -141,9 +142,5 @@ int main(void)
     tcase_add_test(cases, test_offsets_that_go_back_begin_a_generation);
     tcase_add_test(cases, test_tokens_of_many_partitions_settle_together);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "endpoint/kafka/kafka.h"
 #include "endpoint/kafka/settings.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -189,9 +190,5 @@ int main(void)
     tcase_add_test(cases, test_a_sink_names_a_topic_that_can_be);
     tcase_add_test(cases, test_headers_read_back_as_they_print);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

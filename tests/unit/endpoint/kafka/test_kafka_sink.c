@@ -1,6 +1,7 @@
 /* Tests Kafka sinks: the contract, what becomes of keys, headers and tombstones, missing places, large messages, brokers that
  * go and come. */
 #include "kafka_fixture.h"
+#include "support/suite.h"
 
 /* ---- messages, and looking at what arrived */
 
@@ -462,9 +463,5 @@ int main(void)
     tcase_add_test(failing, test_a_broker_that_goes_and_comes);
     tcase_add_test(failing, test_what_nobody_answers_is_given_up_in_time);
     tcase_add_test(failing, test_fatal_errors_make_the_producer_anew);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -1,5 +1,6 @@
 /* Tests Kafka sources: the contract, what is committed, and the bound of what is not. */
 #include "kafka_fixture.h"
+#include "support/suite.h"
 
 static int64_t committed(const char *group, const char *topic, int32_t partition)
 {
@@ -104,9 +105,5 @@ int main(void)
     tcase_add_test(broker, test_contract_of_several_topics);
     tcase_add_test(broker, test_only_the_settled_prefix_is_committed);
     tcase_add_test(broker, test_unsettled_is_bounded);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -1,5 +1,6 @@
 /* Tests the acknowledgement planner against a model of what a broker holds. */
 #include "endpoint/rabbitmq/acks.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -184,9 +185,5 @@ int main(void)
     tcase_add_test(t, a_message_held_for_long);
     tcase_add_test(t, random_settles);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite_run(suite);
 }

@@ -1,5 +1,6 @@
 /* Tests the ring of unconfirmed publishes. */
 #include "endpoint/rabbitmq/confirms.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -136,9 +137,5 @@ int main(void)
     tcase_add_test(t, reset_tells_what_is_open_and_begins_from_1);
     tcase_add_test(t, many_random_answers);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite_run(suite);
 }

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "endpoint/rabbitmq/table.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -413,9 +414,5 @@ int main(void)
     tcase_add_test(t, what_amqp_cannot_hold_is_refused);
     tcase_add_test(t, arena_memory_lives_with_its_messages);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite_run(suite);
 }

@@ -1,5 +1,6 @@
 /* The RabbitMQ endpoints against a real broker, the one that FERRY_RABBIT_URL names (`make unit` starts one). */
 #include "support/endpoint_contract.h"
+#include "support/suite.h"
 
 #include "base/mem.h"
 #include "endpoint/rabbitmq/rabbitmq.h"
@@ -421,9 +422,5 @@ int main(void)
     tcase_add_test(c, bodies_of_every_size_come_back);
     tcase_add_test(c, every_header_type_crosses_the_broker);
     suite_add_tcase(suite, c);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite_run(suite);
 }

@@ -1,5 +1,6 @@
 /* Tests the reply code table, with texts as RabbitMQ 3.10 writes them. */
 #include "endpoint/rabbitmq/replies.h"
+#include "support/suite.h"
 
 #include <check.h>
 
@@ -52,9 +53,5 @@ int main(void)
     tcase_add_test(t, texts);
     tcase_add_test(t, an_expired_delivery_is_no_fault);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite_run(suite);
 }

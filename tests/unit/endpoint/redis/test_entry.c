@@ -2,6 +2,7 @@
 #include "endpoint/redis/entry.h"
 
 #include "base/mem.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -226,9 +227,5 @@ int main(void)
     tcase_add_test(cases, test_what_is_no_entry);
     tcase_add_test(cases, test_ids);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -1,5 +1,6 @@
 /* Tests the Redis sinks against a real server: the contract, order when something is refused, what happens to what was on
  * its way, and that what was written reads back as it was. */
+#include "support/suite.h"
 #include "unit/endpoint/redis/redis_server.h"
 
 static struct fake_sender s;
@@ -377,10 +378,7 @@ int main(void)
     tcase_add_test(tests, test_a_restart_of_the_server);
     tcase_add_test(tests, test_a_replica_is_left);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    int status = suite_run(suite);
     server_remove();
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return status;
 }

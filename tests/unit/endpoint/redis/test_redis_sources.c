@@ -1,4 +1,5 @@
 /* Tests the Redis sources against a real server: the contract, restarts, lost connections, lost groups and leases. */
+#include "support/suite.h"
 #include "unit/endpoint/redis/redis_server.h"
 
 static struct fake_route f, g;
@@ -591,10 +592,7 @@ int main(void)
     tcase_add_test(cases, test_a_channel);
     tcase_add_test(cases, test_a_pattern);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    int status = suite_run(suite);
     server_remove();
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return status;
 }

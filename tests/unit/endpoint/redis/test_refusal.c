@@ -1,5 +1,6 @@
 /* Tests what Redis' errors are taken to mean. */
 #include "endpoint/redis/refusal.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -58,9 +59,5 @@ int main(void)
     tcase_add_loop_test(tests, test_errors, 0, sizeof cases / sizeof *cases);
     tcase_add_test(tests, test_texts);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

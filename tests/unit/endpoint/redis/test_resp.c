@@ -2,6 +2,7 @@
 #include "endpoint/redis/resp.h"
 
 #include "base/random.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <hiredis/hiredis.h>
@@ -234,9 +235,5 @@ int main(void)
     tcase_add_test(cases, test_the_need_of_a_bulk_is_told);
     tcase_add_test(cases, test_random_replies);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -2,6 +2,7 @@
 #include "endpoint/test/test.h"
 
 #include "support/endpoint_contract.h"
+#include "support/suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -144,9 +145,5 @@ int main(void)
     tcase_add_test(cases, test_the_rate_is_kept);
     tcase_add_test(cases, test_a_slow_rate);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }
