@@ -99,7 +99,7 @@ static void pad(struct buf *out, size_t n)
 static void print_cell(const struct table *t, const struct cell *cell, size_t column, size_t width, bool colour,
                        struct buf *out)
 {
-    size_t blank = width - text_width(cell->text);
+    size_t used = text_width(cell->text), blank = used < width ? width - used : 0;
     bool right = t->columns[column].right, last = column + 1 == t->width;
     pad(out, right ? blank : 0);
     print_toned(out, colour, cell->tone, cell->text);
@@ -111,6 +111,17 @@ static void print_cell(const struct table *t, const struct cell *cell, size_t co
     buf_append_byte(out, '\n');
 }
 
+/* What has nothing to its right may be as long as it likes: a reason moves no other row. */
+static bool runs_over(const struct table *t, size_t cell, size_t column)
+{
+    if (t->columns[column].right || column + 1 == t->width)
+        return false;
+    while (++column < t->width)
+        if (*t->cells[++cell].text)
+            return false;
+    return true;
+}
+
 static void measure(const struct table *t, size_t *widths)
 {
     for (size_t i = 0; i < t->width; i++)
@@ -119,7 +130,7 @@ static void measure(const struct table *t, size_t *widths)
         if (t->cells[i].note)
             continue;
         size_t width = text_width(t->cells[i].text);
-        if (width > widths[column])
+        if (width > widths[column] && !runs_over(t, i, column))
             widths[column] = width;
         if (++column == t->width)
             column = 0;

@@ -86,6 +86,23 @@ START_TEST(without_titles_and_with_empty_cells)
 }
 END_TEST
 
+START_TEST(a_long_text_with_nothing_behind_it_moves_no_other_row)
+{
+    static const struct column bare[] = { { "", false }, { "", false }, { "", false } };
+    struct buf out = BUF_EMPTY;
+    struct table *t = table_new(bare, 3);
+    const char *const cells[] = { "state", "up", "for 5s", "reason", "nobody answers", "", "a", "5678", "x" };
+    for (size_t i = 0; i < 9; i++)
+        table_cell(t, TONE_PLAIN, "%s", cells[i]);
+    table_print(t, false, &out);
+    ck_assert_str_eq(buf_string(&out), "state   up    for 5s\n"
+                                       "reason  nobody answers\n"
+                                       "a       5678  x\n");
+    table_free(t);
+    buf_free(&out);
+}
+END_TEST
+
 START_TEST(counts)
 {
     static const struct {
@@ -130,6 +147,7 @@ int main(void)
     tcase_add_test(t, control_characters_are_disarmed);
     tcase_add_test(t, an_empty_table_has_its_titles);
     tcase_add_test(t, without_titles_and_with_empty_cells);
+    tcase_add_test(t, a_long_text_with_nothing_behind_it_moves_no_other_row);
     tcase_add_test(t, counts);
     tcase_add_test(t, bytes_and_ages);
     suite_add_tcase(s, t);
