@@ -14,7 +14,7 @@ void fence_ask(rd_kafka_t *rk, const char *group, rd_kafka_queue_t *queue)
     rd_kafka_AdminOptions_destroy(options);
 }
 
-bool fence_is_held(rd_kafka_event_t *event, const char *member, const char *own_client_id)
+bool fence_is_held(rd_kafka_event_t *event, const char *member)
 {
     size_t groups = 0;
     const rd_kafka_DescribeConsumerGroups_result_t *result = rd_kafka_event_DescribeConsumerGroups_result(event);
@@ -25,11 +25,10 @@ bool fence_is_held(rd_kafka_event_t *event, const char *member, const char *own_
         return true;
     size_t members = rd_kafka_ConsumerGroupDescription_member_count(list[0]);
     for (size_t i = 0; i < members; i++) {
-        const rd_kafka_MemberDescription_t *m = rd_kafka_ConsumerGroupDescription_member(list[0], i);
-        const char *name = rd_kafka_MemberDescription_group_instance_id(m);
-        const char *who = rd_kafka_MemberDescription_client_id(m);
+        const char *name = rd_kafka_MemberDescription_group_instance_id(
+            rd_kafka_ConsumerGroupDescription_member(list[0], i));
         if (name && strcmp(name, member) == 0)
-            return !who || strcmp(who, own_client_id) != 0;
+            return true;
     }
     return false;
 }

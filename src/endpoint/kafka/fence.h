@@ -7,6 +7,6 @@
 
 /* The answer comes to queue, as an event of the type RD_KAFKA_EVENT_DESCRIBECONSUMERGROUPS_RESULT. */
 void fence_ask(rd_kafka_t *rk, const char *group, rd_kafka_queue_t *queue);
-/* False: nobody in the group has that name, or who has it is a client of ours: librdkafka rejoins after it was not heard for
- * a session, and may then be thrown out by itself. True also when the answer is an error. */
-bool fence_is_held(rd_kafka_event_t *event, const char *member, const char *own_client_id);
+/* False: nobody in the group has that name. True also when the answer is an error. Who has it is not told: the broker goes on
+ * showing the client.id of the first holder. */
+bool fence_is_held(rd_kafka_event_t *event, const char *member);

@@ -10,13 +10,13 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/random.h"
 #include "endpoint/kafka/fence.h"
 
 #include <stdio.h>
 
 #define TICK_US         (100 * MSEC) /* stores offsets, and polls: a member that does not poll leaves the group */
 #define REVOKE_GRACE_US (2 * SEC)
+#define FENCE_US        (2 * SEC)
 #define DOUBT_US        (1500 * MSEC) /* a broker that lives answers a fetch every 500 ms */
 enum { FETCH_MOST = 512, PREFETCH_KB_LEAST = 1024, PREFETCH_KB_MOST = 256 << 10 };
 
@@ -58,7 +58,10 @@ static void update_unsettled(struct kafka_source *s)
 static void on_retry(void *arg)
 {
     struct kafka_source *s = arg;
-    open_consumer(s);
+    if (s->client.rk)
+        fence_ask(s->client.rk, s->settings->group, s->group);
+    else
+        open_consumer(s);
 }
 
 /* This consumer is finished; the next one is tried later. Its end waits until the event that told is released. */
@@ -79,31 +82,39 @@ static void end_failed(void *arg)
         timer_set(&s->retry, backoff_next(&s->backoff));
 }
 
-static void fail_fenced(struct kafka_source *s)
-{
-    char why[REASON_MAX];
-    s->fenced = true;
-    snprintf(why, sizeof(why), "another ferryd is named %s: it took over this member of group %s", s->member,
-             s->settings->group);
-    fail(s, why);
-}
-
-/* By another, or by ourselves: the group is asked before anybody is blamed. */
+/* By another ferryd of our name, or by ourselves: librdkafka rejoins when it was not heard for a session, and the broker may
+ * see both. Ours is gone when its session has ended, so that until then nobody is blamed. */
 static void on_fenced(struct kafka_source *s)
 {
-    s->fenced = s->failed = true;
-    set_status(s, ENDPOINT_CONNECTING, "group %s no longer knows this member: joining again", s->settings->group);
+    s->fenced_us = loop_now(s->loop);
+    s->failed = true;
+    set_status(s, ENDPOINT_CONNECTING,
+               "group %s has another member of this name, or had: waiting for its session to end", s->settings->group);
     loop_defer(s->loop, &s->end_failed);
+}
+
+static int64_t session_us(const struct kafka_source *s)
+{
+    char ms[24] = "";
+    size_t size = sizeof(ms);
+    int64_t value;
+    if (rd_kafka_conf_get(rd_kafka_conf(s->client.rk), "session.timeout.ms", ms, &size) != RD_KAFKA_CONF_OK ||
+        !parse_int(ms, &value))
+        return 10 * SEC;
+    return value * MSEC;
 }
 
 static void on_described(struct kafka_source *s, rd_kafka_event_t *event)
 {
-    if (fence_is_held(event, s->member, s->client_id)) {
-        fail_fenced(s);
-    } else {
-        s->fenced = false;
+    if (!fence_is_held(event, s->member)) {
+        s->fenced_us = 0;
         subscribe(s);
+        return;
     }
+    if (loop_now(s->loop) - s->fenced_us > session_us(s) + FENCE_US)
+        set_status(s, ENDPOINT_FAULT, "another ferryd is named %s: it took over this member of group %s", s->member,
+                   s->settings->group);
+    timer_set(&s->retry, FENCE_US);
 }
 
 static void set_down(struct kafka_source *s)
@@ -347,7 +358,7 @@ static void on_answer(void *arg)
     s->source.status.connects++;
     if (s->partitions.assigned)
         set_status(s, ENDPOINT_UP, "%s", "");
-    else if (!s->fenced)
+    else if (!s->fenced_us)
         set_status(s, ENDPOINT_CONNECTING, "joining group %s", s->settings->group);
 }
 
@@ -395,9 +406,10 @@ static bool open_client(struct kafka_source *s, char *error, size_t size)
                                   : room > PREFETCH_KB_MOST ? PREFETCH_KB_MOST
                                                             : room));
     const struct kafka_setting defaults[] = {
-        { "client.id", s->client_id },        { "session.timeout.ms", "10000" },
+        { "session.timeout.ms", "10000" },
         { "auto.commit.interval.ms", "300" }, /* what a crash repeats */
-        { "fetch.queue.backoff.ms", "10" },   { NULL, NULL },
+        { "fetch.queue.backoff.ms", "10" },
+        { NULL, NULL },
     };
     const struct kafka_setting overrides[] = {
         { "group.id", s->settings->group },
@@ -444,7 +456,7 @@ static void open_consumer(struct kafka_source *s)
     if (s->source.status.state != ENDPOINT_FAULT)
         set_status(s, ENDPOINT_CONNECTING, "%s", "");
     timer_set(&s->tick, TICK_US);
-    if (s->fenced)
+    if (s->fenced_us)
         fence_ask(s->client.rk, s->settings->group, s->group);
     else
         subscribe(s);
@@ -556,7 +568,7 @@ static void kafka_resume(struct source *source)
         set_status(s, s->partitions.assigned ? ENDPOINT_UP : ENDPOINT_CONNECTING, "%s", "");
     if (s->retry.armed) { /* the operator asks: try what is at fault at once */
         timer_cancel(&s->retry);
-        open_consumer(s);
+        on_retry(s);
     }
     if (may_fetch(s))
         loop_defer(s->loop, &s->fetch);
@@ -652,7 +664,6 @@ struct source *kafka_source_create(const void *settings, const struct environmen
     s->loop = env->loop;
     s->lane = env->transport;
     s->member = mem_string(env->member);
-    snprintf(s->client_id, sizeof(s->client_id), "ferryd-%016llx", (unsigned long long)random_u64());
     s->share_bytes = env->share_bytes;
     s->share_unsettled = env->share_unsettled ? env->share_unsettled : 1;
     s->backoff = BACKOFF_PROBE;

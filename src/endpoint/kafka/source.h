@@ -24,7 +24,6 @@ struct kafka_source {
     struct loop *loop;
     struct transport_lane *lane;
     char *member;
-    char client_id[32]; /* of this source alone: tells it from another of the same member's name */
     uint64_t share_bytes, share_unsettled;
     struct kafka_client client;
     struct record_keeper *keeper;
@@ -32,10 +31,10 @@ struct kafka_source {
     struct partitions partitions;
     int64_t credit_messages, credit_bytes;
     bool paused, drained, revoking, stopping;
-    bool fenced;     /* another member has our name: ask before joining again */
-    bool failed;     /* the consumer is about to be ended */
-    bool committing; /* a commit of ours is on its way */
-    int64_t doubted; /* since when a broker cannot be reached and none answered; 0: no doubt */
+    int64_t fenced_us; /* since when another member has our name: ask before joining again; 0: none */
+    bool failed;       /* the consumer is about to be ended */
+    bool committing;   /* a commit of ours is on its way */
+    int64_t doubted;   /* since when a broker cannot be reached and none answered; 0: no doubt */
     struct timer tick, revoke, retry, grace;
     struct task fetch, drained_task, end_failed, stopped;
     struct backoff backoff;
