@@ -1,6 +1,5 @@
 /* to: { redis: …, channel: NAME }: publishes each payload. Nobody listening is no error; it is counted. */
 #include "base/mem.h"
-#include "endpoint/redis/command.h"
 #include "endpoint/redis/publisher.h"
 #include "endpoint/redis/redis.h"
 
@@ -13,25 +12,8 @@ static const struct option options[] = {
     OPTION_END,
 };
 
-static void measure(struct publisher *p, const struct message *m, struct entry_shape *shape)
-{
-    (void)p;
-    *shape = (struct entry_shape){ .words = 1, .size = m->payload_len + BULK_OVERHEAD, .plain = true };
-}
-
-static uint8_t *put(struct publisher *p, const struct message *m, const struct entry_shape *shape, uint8_t *at)
-{
-    (void)p, (void)shape;
-    return put_word(at, message_payload(m));
-}
-
-static void destroy(struct publisher *p)
-{
-    free(p);
-}
-
 static const struct publish_ops ops = {
-    .command = "PUBLISH", .receivers = true, .measure = measure, .put = put, .destroy = destroy
+    .command = "PUBLISH", .receivers = true, .measure = publish_payload_measure, .put = publish_payload_put
 };
 
 static struct sink *create(const void *settings, const struct environment *env, const struct sink_host *host, void *ctx)

@@ -1,6 +1,5 @@
 /* to: { redis: …, list: NAME }: each payload an element. A run for one list is a single command of many elements. */
 #include "base/mem.h"
-#include "endpoint/redis/command.h"
 #include "endpoint/redis/publisher.h"
 #include "endpoint/redis/redis.h"
 
@@ -19,28 +18,11 @@ static const struct option options[] = {
     OPTION_END,
 };
 
-static void measure(struct publisher *p, const struct message *m, struct entry_shape *shape)
-{
-    (void)p;
-    *shape = (struct entry_shape){ .words = 1, .size = m->payload_len + BULK_OVERHEAD, .plain = true };
-}
-
-static uint8_t *put(struct publisher *p, const struct message *m, const struct entry_shape *shape, uint8_t *at)
-{
-    (void)p, (void)shape;
-    return put_word(at, message_payload(m));
-}
-
-static void destroy(struct publisher *p)
-{
-    free(p);
-}
-
 static const struct publish_ops right_ops = {
-    .command = "RPUSH", .variadic = true, .measure = measure, .put = put, .destroy = destroy
+    .command = "RPUSH", .variadic = true, .measure = publish_payload_measure, .put = publish_payload_put
 };
 static const struct publish_ops left_ops = {
-    .command = "LPUSH", .variadic = true, .measure = measure, .put = put, .destroy = destroy
+    .command = "LPUSH", .variadic = true, .measure = publish_payload_measure, .put = publish_payload_put
 };
 
 static struct sink *create(const void *settings, const struct environment *env, const struct sink_host *host, void *ctx)

@@ -288,7 +288,7 @@ static void destroy(struct sink *s)
     };
     for (size_t i = 0; i < ARRAY_LEN(bufs); i++)
         buf_free(bufs[i]);
-    p->ops->destroy(p);
+    free(p);
 }
 
 static const struct sink_ops sink_ops = {
@@ -311,6 +311,18 @@ static enum publish_mode choose_mode(const struct publisher *p, enum order order
     if (order == ORDER_NONE)
         return PUBLISH_EACH;
     return constant && !p->ops->receivers ? PUBLISH_TRANSACTION : PUBLISH_SCRIPT;
+}
+
+void publish_payload_measure(struct publisher *p, const struct message *m, struct entry_shape *shape)
+{
+    (void)p;
+    *shape = (struct entry_shape){ .words = 1, .size = m->payload_len + BULK_OVERHEAD, .plain = true };
+}
+
+uint8_t *publish_payload_put(struct publisher *p, const struct message *m, const struct entry_shape *shape, uint8_t *at)
+{
+    (void)p, (void)shape;
+    return put_word(at, message_payload(m));
 }
 
 void publisher_init(struct publisher *p, const struct publish_ops *ops, const struct template *name,

@@ -29,8 +29,12 @@ struct publish_ops {
     bool receivers;      /* its reply counts receivers, and its name is no key: PUBLISH */
     void (*measure)(struct publisher *p, const struct message *m, struct entry_shape *shape);
     uint8_t *(*put)(struct publisher *p, const struct message *m, const struct entry_shape *shape, uint8_t *at);
-    void (*destroy)(struct publisher *p); /* the kind's own memory around the publisher */
 };
+
+/* For kinds whose element is the payload and nothing else. */
+void publish_payload_measure(struct publisher *p, const struct message *m, struct entry_shape *shape);
+uint8_t *publish_payload_put(struct publisher *p, const struct message *m, const struct entry_shape *shape,
+                             uint8_t *at);
 
 enum publish_mode { PUBLISH_EACH, PUBLISH_VARIADIC, PUBLISH_TRANSACTION, PUBLISH_SCRIPT };
 
@@ -48,7 +52,7 @@ struct verdict_list {
     size_t reason_count, reason_cap;
 };
 
-/* Embed it first. */
+/* Embed it first: the sink is freed through it. */
 struct publisher {
     struct sink sink;
     const struct publish_ops *ops;

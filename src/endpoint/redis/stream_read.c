@@ -124,18 +124,25 @@ static uint32_t entries_of(const struct reply *r)
 
 static bool next_read(struct stream_source *s);
 
+/* False: it brought nothing, and what is to be done about that is done. */
+static bool read_answered(struct stream_source *s, const struct reply *r)
+{
+    s->reading = false;
+    if (!r)
+        return false;
+    if (!reply_is(r, 0, RESP_ERROR))
+        return true;
+    stream_refused(s, reply_text(r, 0));
+    stream_read(s);
+    return false;
+}
+
 static void on_history(void *arg, const struct reply *r, bool sent)
 {
     struct stream_source *s = arg;
     (void)sent;
-    s->reading = false;
-    if (!r)
+    if (!read_answered(s, r))
         return;
-    if (reply_is(r, 0, RESP_ERROR)) {
-        stream_refused(s, reply_text(r, 0));
-        stream_read(s);
-        return;
-    }
     uint32_t list = entries_of(r);
     /* Paused while it was read: it stays pending, and is read again from the same place. */
     if (s->paused || s->draining)
@@ -158,14 +165,8 @@ static void on_entries(void *arg, const struct reply *r, bool sent)
 {
     struct stream_source *s = arg;
     (void)sent;
-    s->reading = false;
-    if (!r)
+    if (!read_answered(s, r))
         return;
-    if (reply_is(r, 0, RESP_ERROR)) {
-        stream_refused(s, reply_text(r, 0));
-        stream_read(s);
-        return;
-    }
     stream_served(s);
     uint32_t list = entries_of(r);
     if (list && (s->paused || s->draining)) {

@@ -36,12 +36,7 @@ static uint8_t *put(struct publisher *p, const struct message *m, const struct e
     return entry_put(&s->names, m, shape, at);
 }
 
-static void destroy(struct publisher *p)
-{
-    free(CONTAINER_OF(p, struct stream_sink, publisher));
-}
-
-static const struct publish_ops ops = { .command = "XADD", .measure = measure, .put = put, .destroy = destroy };
+static const struct publish_ops ops = { .command = "XADD", .measure = measure, .put = put };
 
 static struct sink *create(const void *settings, const struct environment *env, const struct sink_host *host, void *ctx)
 {
