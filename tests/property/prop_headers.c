@@ -1,22 +1,16 @@
 /* Random headers lose their types, as in a broker without any, and get back exactly what they were; tables and floats read back
  * as they were written; a hostile `ferry.types` changes nothing or takes itself away. FERRY_SEED=n runs one case. */
 #include "base/mem.h"
+#include "base/random.h"
 #include "message/header_value.h"
 #include "message/message.h"
 #include "support/seeds.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 
-static uint64_t state;
-
-static uint64_t draw(uint64_t bound)
+static uint64_t draw(uint64_t bound) /* 0: any number */
 {
-    state += UINT64_C(0x9e3779b97f4a7c15); /* splitmix64 */
-    uint64_t z = state;
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return bound ? (z ^ (z >> 31)) % bound : z ^ (z >> 31);
+    return bound ? random_below(bound) : random_u64();
 }
 
 /* ---- making headers; their bytes live in one buffer that never moves */
@@ -259,7 +253,7 @@ static bool floats_read_back(void)
 
 static bool play(uint64_t seed)
 {
-    state = seed;
+    (void)seed; /* the numbers that are drawn */
     used = 0;
     struct headers *h = random_headers((uint32_t)draw(draw(10) ? 8 : 100), 3);
     const char *broken = !values_are_valid(h)           ? "a value that was written is not valid"

@@ -1,22 +1,11 @@
 /* Random templates render what a model says; random text compiles or is refused at a place inside of it, and never more.
  * FERRY_SEED=n runs one case. */
 #include "base/mem.h"
+#include "base/random.h"
 #include "message/template.h"
 #include "support/seeds.h"
 
-#include <inttypes.h>
 #include <stdio.h>
-
-static uint64_t state;
-
-static uint64_t draw(uint64_t bound)
-{
-    state += UINT64_C(0x9e3779b97f4a7c15); /* splitmix64 */
-    uint64_t z = state;
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return (z ^ (z >> 31)) % bound;
-}
 
 /* The names that templates may have here, and what they stand for in the message below; NULL: nothing. */
 static const struct {
@@ -65,14 +54,14 @@ static struct message *make_message(void)
 /* Appends a name in braces to text and its value to expected; false when it has none. */
 static bool random_expression(struct buf *text, struct buf *expected)
 {
-    size_t i = draw(ARRAY_LEN(names));
+    size_t i = random_below(ARRAY_LEN(names));
     const char *value = names[i].value;
-    buf_printf(text, "{{%s%s%s", spaces[draw(4)], names[i].source, spaces[draw(4)]);
-    if (draw(3) == 0) {
+    buf_printf(text, "{{%s%s%s", spaces[random_below(4)], names[i].source, spaces[random_below(4)]);
+    if (random_below(3) == 0) {
         static const char *const defaults[][2] = { { "x y", "x y" }, { "\"\"", "" }, { "'}}'", "}}" }, { "0", "0" } };
-        const char *const *d = defaults[draw(4)];
-        buf_printf(text, "|%sdefault%s:%s%s%s", spaces[draw(4)], spaces[draw(4)], spaces[draw(4)], d[0],
-                   spaces[draw(4)]);
+        const char *const *d = defaults[random_below(4)];
+        buf_printf(text, "|%sdefault%s:%s%s%s", spaces[random_below(4)], spaces[random_below(4)],
+                   spaces[random_below(4)], d[0], spaces[random_below(4)]);
         value = value ? value : d[1];
     }
     buf_append_string(text, "}}");
@@ -85,14 +74,14 @@ static bool renders_as_the_model(const struct message *m)
 {
     CLEANUP(buf_free) struct buf text = BUF_EMPTY, expected = BUF_EMPTY, out = BUF_EMPTY;
     bool has_value = true;
-    for (uint64_t i = draw(6); i > 0; i--) {
-        if (draw(2)) {
+    for (uint64_t i = random_below(6); i > 0; i--) {
+        if (random_below(2)) {
             has_value = random_expression(&text, &expected) && has_value;
-        } else if (draw(4) == 0) {
+        } else if (random_below(4) == 0) {
             buf_append_string(&text, "{{{{");
             buf_append_string(&expected, "{{");
         } else {
-            const char *literal = literals[draw(ARRAY_LEN(literals))];
+            const char *literal = literals[random_below(ARRAY_LEN(literals))];
             buf_append_string(&text, literal);
             buf_append_string(&expected, literal);
         }
@@ -127,8 +116,8 @@ static bool refuses_inside(const struct message *m)
                                           "[",      "]",  "0",       "9999999999", "\"", "'",   "(",    ")",
                                           "header", "|",  "default", ":",          " ",  "\\",  "a",    "\xff" };
     CLEANUP(buf_free) struct buf text = BUF_EMPTY, out = BUF_EMPTY;
-    for (uint64_t i = draw(12); i > 0; i--)
-        buf_append_string(&text, pieces[draw(ARRAY_LEN(pieces))]);
+    for (uint64_t i = random_below(12); i > 0; i--)
+        buf_append_string(&text, pieces[random_below(ARRAY_LEN(pieces))]);
     char *error = NULL;
     size_t offset = 0;
     struct template *t = template_compile(buf_string(&text), &error, &offset);
@@ -147,7 +136,7 @@ static struct message *message;
 
 static bool play(uint64_t seed)
 {
-    state = seed;
+    (void)seed; /* the numbers that are drawn */
     return renders_as_the_model(message) && refuses_inside(message);
 }
 

@@ -14,11 +14,13 @@ int seeds_play(unsigned count, bool (*play)(uint64_t seed))
         count = 1;
     else
         printf("seeds from %" PRIu64 "\n", first);
-    for (unsigned i = 0; i < count; i++)
+    for (unsigned i = 0; i < count; i++) {
+        random_seed(first + i);
         if (!play(first + i)) {
             printf("failed: FERRY_SEED=%" PRIu64 " plays it again\n", first + i);
             return EXIT_FAILURE;
         }
+    }
     printf("100%%: Checks: %u, Failures: 0, Errors: 0\n", count);
     return EXIT_SUCCESS;
 }
