@@ -20,6 +20,7 @@ enum {
     PREFETCH_MAX = UINT16_MAX,
     BODY_GUESS = 1024,              /* until the mean size is measured */
     MEASURED_ENOUGH = 500,          /* messages before prefetch may change, and between two changes */
+    ANSWERS_TAKE_US = 250000,       /* until a quorum queue has all acks for sure: see source_stop */
     ACK_BEHIND_US = 20,             /* how long what is settled behind a held message waits for it, by each message of
                                        prefetch: long enough that few are open by then, short enough that at 50,000
                                        messages a second they do not use the prefetch up */
@@ -53,7 +54,8 @@ struct queue_source {
 
     struct acks acks;
     struct task ack_now;
-    struct timer ack_behind, stop_timer;
+    struct timer ack_behind, close_timer, stop_timer;
+    int64_t answered_us;   /* when the newest ack or nack was written */
     uint64_t behind_below; /* tags that had come when ack_behind was set */
 
     struct arena arena;
@@ -168,6 +170,7 @@ static void write_answer(struct queue_source *q, uint32_t method, uint64_t tag, 
 {
     struct buf *out = rabbit_channel_output(&q->channel);
     uint8_t *at = buf_reserve(out, 21);
+    q->answered_us = loop_now(q->env.loop);
     at[0] = FRAME_METHOD;
     store_number(at + 1, q->channel.number, 2);
     store_number(at + 3, 13, 4);
@@ -381,9 +384,16 @@ static void on_link_changed(struct rabbit_channel *c)
     /* A blocked connection that consumes is no trouble; and up is said when the broker has confirmed the consumer. */
 }
 
+/* Closing gives back to the broker whatever is not settled. */
+static void on_close_timer(void *arg)
+{
+    rabbit_channel_close(&((struct queue_source *)arg)->channel);
+}
+
 static void on_stop_timer(void *arg)
 {
     struct queue_source *q = arg;
+    timer_cancel(&q->close_timer);
     if (q->started) {
         end_generation(q);
         rabbit_channel_detach(&q->channel); /* also when the broker's answer did not come in time */
@@ -488,6 +498,8 @@ static void source_drain(struct source *s)
         stop_consuming(q);
 }
 
+/* To a quorum queue RabbitMQ's channel passes 32 acks on at a time and keeps the others back until the queue has written
+ * those: when the channel is closed meanwhile it forgets them, and they would come again. No answer tells when it is done. */
 static void source_stop(struct source *s, int64_t grace_us)
 {
     struct queue_source *q = of_source(s);
@@ -497,8 +509,11 @@ static void source_stop(struct source *s, int64_t grace_us)
     if (!q->started)
         return;
     acknowledge(q, UINT64_MAX);
-    /* Closing gives back to the broker whatever is not settled. */
-    rabbit_channel_close(&q->channel);
+    int64_t rest = q->answered_us ? q->answered_us + ANSWERS_TAKE_US - loop_now(q->env.loop) : 0;
+    if (q->channel.state == CHANNEL_OPEN && rest > 0 && rest < grace_us)
+        timer_set(&q->close_timer, rest);
+    else
+        rabbit_channel_close(&q->channel);
 }
 
 static void source_free(struct source *s)
@@ -510,6 +525,7 @@ static void source_free(struct source *s)
     }
     timer_close(&q->retry);
     timer_close(&q->ack_behind);
+    timer_close(&q->close_timer);
     timer_close(&q->stop_timer);
     task_cancel(&q->ack_now);
     rabbit_acks_free(&q->acks);
@@ -547,6 +563,7 @@ static struct source *create(const void *settings, const struct environment *env
     rabbit_acks_init(&q->acks);
     timer_init(&q->retry, env->loop, on_retry, q);
     timer_init(&q->ack_behind, env->loop, on_ack_behind, q);
+    timer_init(&q->close_timer, env->loop, on_close_timer, q);
     timer_init(&q->stop_timer, env->loop, on_stop_timer, q);
     task_init(&q->ack_now, on_ack_now, q);
     return &q->base;
