@@ -71,6 +71,7 @@ struct source_caps {
     bool partitions;    /* members of a group get whole keys (Kafka): order: key survives instances > 1 */
     bool stable_ids;
     bool finite;      /* it may end */
+    bool only_one;    /* the process has one of it, so one route may read it: standard input */
     bool shared_name; /* several instances of one route may read it */
 };
 

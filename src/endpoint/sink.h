@@ -5,7 +5,8 @@
  *
  * Each delivery sent gets exactly one verdict, later, never inside send. Until then its message stays valid: a sink need
  * take no reference. But the message's bytes may move meanwhile (another sink of the route parks it, which copies them out of
- * their source's buffer): a sink that reads them later than send keeps their backing. Verdicts come in arrays, as the broker's answers were read. */
+ * their source's buffer): a sink that reads them later than send keeps their backing. Verdicts come in arrays, as the
+ * broker's answers were read. */
 #pragma once
 
 #include "endpoint/state.h"

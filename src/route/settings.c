@@ -180,11 +180,28 @@ static void read_connections(struct settings_reader *r, const struct node *n)
         connection_read(r, &n->pairs[i]);
 }
 
+static void check_only_one(struct settings_reader *r)
+{
+    const struct route_settings *first = NULL;
+    for (size_t i = 0; i < r->s->route_count; i++) {
+        const struct route_settings *route = &r->s->routes[i];
+        if (!route->from.source || !route->from.source->caps.only_one)
+            continue;
+        if (first)
+            diagnostics_error(r->d, route->from.mark,
+                              "route \"%s\" reads %s, which route \"%s\" (line %u) reads already; expected one route for it",
+                              route->name, route->from.source->name, first->name, first->from.mark.line);
+        else
+            first = route;
+    }
+}
+
 static void read_routes(struct settings_reader *r, const struct node *n)
 {
     r->s->routes = mem_array(n->count + 1, sizeof *r->s->routes);
     for (size_t i = 0; i < n->count; i++)
         route_read(r, &n->pairs[i]);
+    check_only_one(r);
 }
 
 /* Only when all is well: a route that was not understood may have meant one of them. */

@@ -168,7 +168,7 @@ static const struct source_kind fake_sources[] = {
     FAKE_SOURCE("kafka", "topic", fake_topic_source, .at_least_once = true, .shared_name = true, .partitions = true),
     FAKE_SOURCE("kafka", "topics", fake_topics_source, .at_least_once = true, .shared_name = true, .partitions = true),
     FAKE_SOURCE("file", "lines", fake_lines, .at_least_once = true, .finite = true),
-    FAKE_SOURCE("stdin", "lines", fake_nothing, .finite = true),
+    FAKE_SOURCE("stdin", "lines", fake_nothing, .finite = true, .only_one = true),
     FAKE_SOURCE("test", "generate", fake_generate, .finite = true, .shared_name = true),
 };
 static const struct sink_kind fake_sinks[] = {

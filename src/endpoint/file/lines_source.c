@@ -524,7 +524,7 @@ const struct source_kind stdin_lines_source = {
     .name = "stdin lines",
     .options = stdin_options,
     .settings_size = sizeof(struct lines_settings),
-    .caps = { .finite = true },
+    .caps = { .finite = true, .only_one = true },
     .create = lines_create,
     .target = stdin_target,
     .help =
