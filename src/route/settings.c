@@ -188,9 +188,10 @@ static void check_only_one(struct settings_reader *r)
         if (!route->from.source || !route->from.source->caps.only_one)
             continue;
         if (first)
-            diagnostics_error(r->d, route->from.mark,
-                              "route \"%s\" reads %s, which route \"%s\" (line %u) reads already; expected one route for it",
-                              route->name, route->from.source->name, first->name, first->from.mark.line);
+            diagnostics_error(
+                r->d, route->from.mark,
+                "route \"%s\" reads %s, which route \"%s\" (line %u) reads already; expected one route for it",
+                route->name, route->from.source->name, first->name, first->from.mark.line);
         else
             first = route;
     }
