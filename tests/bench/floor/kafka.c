@@ -142,7 +142,7 @@ struct source *kafka_source(const char *address, const struct floor_options *o)
                                "enable.auto.commit",
                                "true",
                                "auto.commit.interval.ms",
-                               "1000",
+                               "300",
                                "queued.min.messages",
                                "1000000",
                                "queued.max.messages.kbytes",
