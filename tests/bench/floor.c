@@ -1,10 +1,11 @@
 /* The floor of a route: see floor/floor.h. It is the filler of sources too, and what measures delay.
  *
- *   floor [-n COUNT] [-s SIZE] [-k KEYS] [-r RATE] [-g GROUP] [-l MS] [-t] [-d] FROM TO
+ *   floor [-n COUNT] [-s SIZE] [-k KEYS] [-r RATE] [-g GROUP] [-l MS] [-t] [-p] [-d] FROM TO
  *     FROM: generate | redis:HOST:PORT:STREAM | rabbit:HOST:PORT:QUEUE | kafka:HOST:PORT:TOPIC
  *     TO:   discard  | the same
  *     -r  so many a second, each payload beginning with when it was due     -d  discard: print how late they are
  *     -l  the Kafka producer's linger.ms (2, ferryd's)     -t  transient RabbitMQ messages
+ *     -p  RabbitMQ messages with the properties and headers that ferryd writes for an entry with a key
  *
  * Prints one JSON object: messages a second from the first item taken to the last confirmed, and between 10% and 90% of
  * them; CPU microseconds a message and peak resident memory of the process. */
@@ -161,7 +162,7 @@ static struct sink *make_sink(const char *text)
 static void read_options(int argc, char **argv)
 {
     int c;
-    while ((c = getopt(argc, argv, "n:s:k:r:g:l:td")) != -1)
+    while ((c = getopt(argc, argv, "n:s:k:r:g:l:tpd")) != -1)
         switch (c) {
         case 'n':
             options.count = strtoull(optarg, NULL, 10);
@@ -184,6 +185,9 @@ static void read_options(int argc, char **argv)
         case 't':
             options.transient = true;
             break;
+        case 'p':
+            options.properties = true;
+            break;
         case 'd':
             options.measure_delay = true;
             break;
@@ -191,7 +195,8 @@ static void read_options(int argc, char **argv)
             exit(2);
         }
     if (argc - optind != 2) {
-        fprintf(stderr, "usage: floor [-n COUNT] [-s SIZE] [-k KEYS] [-r RATE] [-g GROUP] [-l MS] [-t] [-d] FROM TO\n");
+        fprintf(stderr,
+                "usage: floor [-n COUNT] [-s SIZE] [-k KEYS] [-r RATE] [-g GROUP] [-l MS] [-t] [-p] [-d] FROM TO\n");
         exit(2);
     }
 }

@@ -2,6 +2,7 @@
 import os
 
 FAST, RABBIT, CPU = 200000, 30000, 5.0
+UNGATED = 0  # between two streams of one server, whose one thread reads and writes every message
 
 
 def conditions(options, bench):
@@ -31,7 +32,7 @@ def troubles(f):
 
 
 def gate(route):
-    return RABBIT if "rabbit" in route else FAST
+    return RABBIT if "rabbit" in route else UNGATED if route == "redis-redis" else FAST
 
 
 def table(head, rows):

@@ -38,7 +38,7 @@ class Floor:
 
     def start(self, source, sink, run, n):
         self.out = open(self.directory / "floor.log", "w+")
-        self.process = subprocess.Popen([self.program, "-n", str(n), "-g", f"g{run}", source.floor_source(),
+        self.process = subprocess.Popen([self.program, "-p", "-n", str(n), "-g", f"g{run}", source.floor_source(),
                                          sink.floor_sink()], stdin=subprocess.DEVNULL, stdout=self.out, stderr=self.out)
         return self.process
 

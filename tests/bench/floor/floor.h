@@ -31,6 +31,7 @@ struct floor_options {
     uint64_t count, rate, keys;
     size_t size;
     bool transient;     /* RabbitMQ: not persistent */
+    bool properties;    /* RabbitMQ: as many as ferryd writes */
     bool measure_delay; /* discard: payloads begin with the time of their making */
     const char *group, *linger;
 };

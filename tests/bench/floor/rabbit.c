@@ -255,16 +255,37 @@ static void rabbit_sink_flush(struct sink *s)
     s->wants_write = !queue_write(&r->link.out, s->fd);
 }
 
-static void prepare_head(struct rabbit_sink *r, const char *queue, bool transient)
+/* As many properties as ferryd writes for an entry with a key: what a broker does for them is no cost of a bridge. */
+static void add_properties(amqp_basic_properties_t *p, amqp_table_entry_t entries[2])
+{
+    static const char *const texts[2][2] = { { "ferry.key", "k1234" },
+                                             { "ferry.derived", "id;timestamp=1700000000000" } };
+    for (int i = 0; i < 2; i++) {
+        entries[i].key = amqp_cstring_bytes(texts[i][0]);
+        entries[i].value.kind = AMQP_FIELD_KIND_UTF8;
+        entries[i].value.value.bytes = amqp_cstring_bytes(texts[i][1]);
+    }
+    p->_flags |= AMQP_BASIC_HEADERS_FLAG | AMQP_BASIC_MESSAGE_ID_FLAG | AMQP_BASIC_TIMESTAMP_FLAG;
+    p->headers = (amqp_table_t){ .num_entries = 2, .entries = entries };
+    p->message_id = amqp_cstring_bytes("1700000000000-123");
+    p->timestamp = 1700000000;
+}
+
+static void prepare_head(struct rabbit_sink *r, const char *queue, const struct floor_options *o)
 {
     amqp_basic_publish_t publish = { .routing_key = amqp_cstring_bytes(queue), .mandatory = 1 };
     amqp_basic_properties_t properties = { ._flags = AMQP_BASIC_DELIVERY_MODE_FLAG,
-                                           .delivery_mode = transient ? 1 : 2 };
+                                           .delivery_mode = o->transient ? 1 : 2 };
+    amqp_table_entry_t entries[2];
+    if (o->properties)
+        add_properties(&properties, entries);
     size_t at = method_frame(r->head, sizeof(r->head), AMQP_BASIC_PUBLISH_METHOD, &publish);
     char *p = r->head + at;
     /* Class, weight, body size, properties. */
     int n = amqp_encode_properties(AMQP_BASIC_CLASS, &properties,
                                    (amqp_bytes_t){ .len = sizeof(r->head) - at - 32, .bytes = p + 19 });
+    if (n < 0)
+        die("rabbit", amqp_error_string2(n));
     put_frame_head(p, AMQP_FRAME_HEADER, 12 + (size_t)n);
     memset(p + 7, 0, 12);
     p[8] = AMQP_BASIC_CLASS;
@@ -280,7 +301,7 @@ struct sink *rabbit_sink(const char *address, const struct floor_options *o)
     connected(&r->link, &a);
     amqp_confirm_select(r->link.amqp, 1);
     check(amqp_get_rpc_reply(r->link.amqp), "confirm.select");
-    prepare_head(r, a.name, o->transient);
+    prepare_head(r, a.name, o);
     r->sink = (struct sink){ .fd = r->link.fd,
                              .window = UNCONFIRMED,
                              .send = rabbit_sink_send,
