@@ -232,9 +232,19 @@ static void draw_connection(struct drawn *w, size_t i)
     options_print(k->options, c, 4, true, &w->text);
 }
 
+/* Any kind of source, but one that only one route may read for the first route alone. */
+static size_t draw_source(size_t route)
+{
+    size_t kind;
+    do
+        kind = random_below(8);
+    while (route > 0 && source_kinds[kind]->caps.only_one);
+    return kind;
+}
+
 static void draw_route(struct drawn *w, size_t i)
 {
-    w->source[i] = random_below(8);
+    w->source[i] = draw_source(i);
     w->sink[i] = random_below(7);
     const struct source_kind *source = source_kinds[w->source[i]];
     const struct sink_kind *sink = sink_kinds[w->sink[i]];
