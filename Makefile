@@ -197,7 +197,7 @@ $(FUZZERS): $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(LIB)
 RUN_TESTS := $(PYTHON) scripts/run-tests --timeout $(TEST_TIMEOUT) $(if $(TESTS),--only '$(TESTS)')
 
 .PHONY: unit property tests
-unit: $(UNIT)  ## unit tests (TESTS=part-of-a-name runs some)
+unit: $(UNIT)  ## unit tests, with the brokers that they need (TESTS=part-of-a-name runs some)
 	@$(RUN_TESTS) --name unit$(if $(VARIANT),-$(VARIANT)) $(UNIT)
 property: $(PROPERTY)  ## property tests
 	@$(RUN_TESTS) --name property$(if $(VARIANT),-$(VARIANT)) $(PROPERTY)
