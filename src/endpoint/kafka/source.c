@@ -82,14 +82,17 @@ static void end_failed(void *arg)
         timer_set(&s->retry, backoff_next(&s->backoff));
 }
 
-/* By another ferryd of our name, or by ourselves: librdkafka rejoins when it was not heard for a session, and the broker may
- * see both. Ours is gone when its session has ended, so that until then nobody is blamed. */
+/* By another ferryd of our name, or by nobody: after a session without a broker librdkafka forgets its member's id, and the
+ * commit that waited for the coordinator then goes out without one, which the broker calls fenced. Who was not heard therefore
+ * joins again at once, once; who was fenced out of the blue waits until a session is over before anybody is blamed. */
 static void on_fenced(struct kafka_source *s)
 {
-    s->fenced_us = loop_now(s->loop);
+    s->fenced_us = s->unheard ? 0 : loop_now(s->loop);
     s->failed = true;
     set_status(s, ENDPOINT_CONNECTING,
-               "group %s has another member of this name, or had: waiting for its session to end", s->settings->group);
+               s->unheard ? "group %s gave this member up: joining again"
+                          : "group %s has another member of this name, or had: waiting for its session to end",
+               s->settings->group);
     loop_defer(s->loop, &s->end_failed);
 }
 
@@ -119,6 +122,7 @@ static void on_described(struct kafka_source *s, rd_kafka_event_t *event)
 
 static void set_down(struct kafka_source *s)
 {
+    s->unheard = true;
     s->doubted = 0;
     kafka_client_lost(&s->client);
     set_status(s, ENDPOINT_DOWN, "no broker of %s answers", s->connection->base.name);
@@ -197,6 +201,7 @@ static void assign(struct kafka_source *s, const rd_kafka_topic_partition_list_t
         rd_kafka_queue_destroy(queue);
     }
     rd_kafka_assign(s->client.rk, list);
+    s->unheard = false;
     backoff_reset(&s->backoff);
     log_info(s->source.subject, "%d partition%s assigned", list->cnt, list->cnt == 1 ? "" : "s");
     /* Nothing assigned: the topics are not there, or other members have all of their partitions. */
@@ -207,6 +212,7 @@ static void assign(struct kafka_source *s, const rd_kafka_topic_partition_list_t
 static void finish_revoke(struct kafka_source *s, bool lost)
 {
     s->revoking = false;
+    s->unheard = s->unheard || lost;
     timer_cancel(&s->revoke);
     if (!lost)
         partitions_store(&s->partitions, s->client.rk); /* unassigning commits it */
@@ -362,6 +368,12 @@ static void on_answer(void *arg)
         set_status(s, ENDPOINT_CONNECTING, "joining group %s", s->settings->group);
 }
 
+/* What would be committed otherwise waits in librdkafka, and goes out under a name that is void by then: see on_fenced. */
+static bool is_heard(const struct kafka_source *s)
+{
+    return !s->doubted && s->source.status.state != ENDPOINT_DOWN;
+}
+
 static void on_tick(void *arg)
 {
     struct kafka_source *s = arg;
@@ -369,14 +381,14 @@ static void on_tick(void *arg)
     poll_group(s);
     if (s->client.rk && ((s->doubted && loop_now(s->loop) - s->doubted > DOUBT_US) || is_silent(s)))
         set_down(s);
-    if (s->client.rk && !s->stopping)
+    if (s->client.rk && !s->stopping && is_heard(s))
         partitions_store(&s->partitions, s->client.rk);
 }
 
 /* What is confirmed lags by a commit interval; near the bound it must not wait that long. */
 static void commit_now(struct kafka_source *s)
 {
-    if (s->committing || s->partitions.unconfirmed <= s->share_unsettled / 2 || !s->client.rk)
+    if (s->committing || s->partitions.unconfirmed <= s->share_unsettled / 2 || !s->client.rk || !is_heard(s))
         return;
     partitions_store(&s->partitions, s->client.rk);
     s->committing = !rd_kafka_commit_queue(s->client.rk, NULL, s->group, NULL, NULL);

@@ -31,6 +31,7 @@ struct kafka_source {
     struct partitions partitions;
     int64_t credit_messages, credit_bytes;
     bool paused, drained, revoking, stopping;
+    bool unheard;      /* since the last assignment the brokers were down, or the group gave us up */
     int64_t fenced_us; /* since when another member has our name: ask before joining again; 0: none */
     bool failed;       /* the consumer is about to be ended */
     bool committing;   /* a commit of ours is on its way */

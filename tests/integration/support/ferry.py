@@ -30,7 +30,7 @@ class Ferry:
         self.environment = {**os.environ, **(environment or {})}
         self.environment.pop("NOTIFY_SOCKET", None)
         self.secrets = list(secrets)
-        self.options = list(options)
+        self.options = [*options, *os.environ.get("FERRYD_OPTIONS", "").split()]
         self.process = None
         self.last = None
         self.started_at = None
