@@ -20,6 +20,7 @@ def operations(bench):
             end.fill(n)
             run = bench.next_run()
             end.begin(run)
+            machine.wait_until_idle(bench.options.wait)
             write = bench.floor("-n", n, "generate", end.floor_sink())
             end.begin_source()
             read = bench.floor("-n", n, "-g", f"g{run}", end.floor_source(), "discard")
@@ -50,8 +51,9 @@ def delays(bench, results):
             until(f"{route}: the first message", lambda: sink.count() >= 1)
             reader = subprocess.Popen([bench.floor.program, "-n", str(n + 1), "-g", "delay", "-d", sink.floor_sink(),
                                        "discard"], stdout=out, stderr=out)
-            time.sleep(1)
-            bench.floor("-n", n, "-r", rate, "-l", 0, "-s", SIZE, "generate", fill)
+            machine.wait_until_idle(bench.options.wait)
+            time.sleep(2)
+            bench.floor("-n", n, "-r", rate, "-l", 1, "-s", SIZE, "generate", fill)
             try:
                 reader.wait(30)
             except subprocess.TimeoutExpired:
@@ -80,8 +82,9 @@ def direct(bench, end, rate):
     with open(bench.directory / "delay.log", "w+") as out:
         reader = subprocess.Popen([bench.floor.program, "-n", str(n + 1), "-g", "direct", "-d", address, "discard"],
                                   stdout=out, stderr=out)
-        time.sleep(1)
-        bench.floor("-n", n, "-r", rate, "-l", 0, "-s", SIZE, "generate", address)
+        machine.wait_until_idle(bench.options.wait)
+        time.sleep(2)
+        bench.floor("-n", n, "-r", rate, "-l", 1, "-s", SIZE, "generate", address)
         reader.wait(30)
         out.seek(0)
         return json_lines(out.read()).get("delay_us")
@@ -101,6 +104,7 @@ def idle(bench):
     }
     process = bench.ferryd.launch(routes, {e.name: e.connection for e in (redis, kafka, rabbit)})
     time.sleep(4)
+    machine.wait_until_idle(bench.options.wait)
     before, began = machine.cpu_seconds(process.pid), time.monotonic()
     time.sleep(5)
     figures = {"cpu_percent": (machine.cpu_seconds(process.pid) - before) / (time.monotonic() - began) * 100,

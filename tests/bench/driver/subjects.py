@@ -42,6 +42,9 @@ class Floor:
                                          sink.floor_sink()], stdin=subprocess.DEVNULL, stdout=self.out, stderr=self.out)
         return self.process
 
+    def said(self):
+        return (self.directory / "floor.log").read_text()[-500:].strip()
+
     def finish(self):
         """(CPU seconds, peak MB, complaint)"""
         _, status, usage = os.wait4(self.process.pid, 0)
@@ -112,7 +115,7 @@ class Ferryd:
         self.log.close()
 
     def said(self):
-        return (self.directory / "ferryd.log").read_text()[-2000:]
+        return (self.directory / "ferryd.log").read_text()[-2000:].strip()
 
 
 def rate(samples, low, high):
@@ -123,6 +126,12 @@ def rate(samples, low, high):
                 return t0 + (t1 - t0) * (n - c0) / max(c1 - c0, 1)
         return samples[-1][0]
     return (high - low) / max(when(high) - when(low), 1e-6)
+
+
+def ended_badly(process):
+    """Without taking its resource usage from who waits for it later."""
+    found = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    return found is not None and found.si_status != 0
 
 
 def measure(subject, source, sink, run, n, broker_pids):
@@ -146,7 +155,7 @@ def measure(subject, source, sink, run, n, broker_pids):
                 watch = machine.Watch({subject.name: [process.pid], **broker_pids})
             if watch and not watch.end and count >= n * 0.9:
                 watch.stop()
-            if now - progress > STUCK or (subject.name == "ferryd" and process.poll() is not None):
+            if now - progress > STUCK or ended_badly(process):
                 raise Failed(f"{count} of {n} after {now - began:.0f} s")
             time.sleep(sink.interval)
         cpu, peak, complaint = subject.finish()
@@ -154,7 +163,7 @@ def measure(subject, source, sink, run, n, broker_pids):
         if process.returncode is None:
             process.kill()
             process.wait()
-        raise Failed(f"{subject.name}: {e}") from e
+        raise Failed(f"{subject.name}: {e}; it said: {subject.said()}") from e
     what, parts = machine.bound(watch.result(), subject.name)
     extra = sink.count() - n
     return {"others": machine.others(watch.result()), "steady": rate(samples, n * 0.1, n * 0.9), "overall": rate(samples, 1, n),

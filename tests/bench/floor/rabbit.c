@@ -37,7 +37,7 @@ static void connected(struct link *l, const struct address *a)
     check(amqp_login(l->amqp, "/", 0, FRAME_MAX, 0, AMQP_SASL_METHOD_PLAIN, "guest", "guest"), "login");
     amqp_channel_open(l->amqp, 1);
     check(amqp_get_rpc_reply(l->amqp), "channel.open");
-    amqp_queue_declare(l->amqp, 1, amqp_cstring_bytes(a->name), 0, 1, 0, 0, amqp_empty_table);
+    amqp_queue_declare(l->amqp, 1, amqp_cstring_bytes(a->name), 1, 0, 0, 0, amqp_empty_table);
     check(amqp_get_rpc_reply(l->amqp), "queue.declare");
     l->fd = amqp_get_sockfd(l->amqp);
     setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
