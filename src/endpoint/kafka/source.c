@@ -17,6 +17,7 @@
 #define TICK_US         (100 * MSEC) /* stores offsets, and polls: a member that does not poll leaves the group */
 #define REVOKE_GRACE_US (2 * SEC)
 #define FENCE_US        (2 * SEC)
+#define COMMIT_US       (300 * MSEC)  /* what a crash repeats */
 #define DOUBT_US        (1500 * MSEC) /* a broker that lives answers a fetch every 500 ms */
 enum { FETCH_MOST = 512, PREFETCH_KB_LEAST = 1024, PREFETCH_KB_MOST = 256 << 10 };
 
@@ -374,6 +375,25 @@ static bool is_heard(const struct kafka_source *s)
     return !s->doubted && s->source.status.state != ENDPOINT_DOWN;
 }
 
+/* Unless one is on its way, or the last was less than that ago. librdkafka's own timer would cost more when nothing flows than
+ * all the rest of an idle daemon. */
+static void commit(struct kafka_source *s, int64_t interval)
+{
+    int64_t now = loop_now(s->loop);
+    if (s->committing || now - s->committed_us < interval)
+        return;
+    s->committed_us = now;
+    partitions_store(&s->partitions, s->client.rk);
+    s->committing = !rd_kafka_commit_queue(s->client.rk, NULL, s->group, NULL, NULL);
+}
+
+/* What is confirmed lags by a commit interval; near the bound it must not wait that long. */
+static void commit_now(struct kafka_source *s)
+{
+    if (s->partitions.unconfirmed > s->share_unsettled / 2 && s->client.rk && is_heard(s))
+        commit(s, 0);
+}
+
 static void on_tick(void *arg)
 {
     struct kafka_source *s = arg;
@@ -381,17 +401,8 @@ static void on_tick(void *arg)
     poll_group(s);
     if (s->client.rk && ((s->doubted && loop_now(s->loop) - s->doubted > DOUBT_US) || is_silent(s)))
         set_down(s);
-    if (s->client.rk && !s->stopping && is_heard(s))
-        partitions_store(&s->partitions, s->client.rk);
-}
-
-/* What is confirmed lags by a commit interval; near the bound it must not wait that long. */
-static void commit_now(struct kafka_source *s)
-{
-    if (s->committing || s->partitions.unconfirmed <= s->share_unsettled / 2 || !s->client.rk || !is_heard(s))
-        return;
-    partitions_store(&s->partitions, s->client.rk);
-    s->committing = !rd_kafka_commit_queue(s->client.rk, NULL, s->group, NULL, NULL);
+    if (s->client.rk && !s->stopping && is_heard(s) && s->partitions.unconfirmed)
+        commit(s, COMMIT_US);
 }
 
 static void subscribe(struct kafka_source *s)
@@ -419,7 +430,7 @@ static bool open_client(struct kafka_source *s, char *error, size_t size)
                                                             : room));
     const struct kafka_setting defaults[] = {
         { "session.timeout.ms", "10000" },
-        { "auto.commit.interval.ms", "300" }, /* what a crash repeats */
+        { "auto.commit.interval.ms", "5000" }, /* on_tick is sooner */
         { "fetch.queue.backoff.ms", "10" },
         { NULL, NULL },
     };

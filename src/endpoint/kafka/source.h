@@ -35,7 +35,8 @@ struct kafka_source {
     int64_t fenced_us; /* since when another member has our name: ask before joining again; 0: none */
     bool failed;       /* the consumer is about to be ended */
     bool committing;   /* a commit of ours is on its way */
-    int64_t doubted;   /* since when a broker cannot be reached and none answered; 0: no doubt */
+    int64_t committed_us;
+    int64_t doubted; /* since when a broker cannot be reached and none answered; 0: no doubt */
     struct timer tick, revoke, retry, grace;
     struct task fetch, drained_task, end_failed, stopped;
     struct backoff backoff;
