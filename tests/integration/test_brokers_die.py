@@ -25,6 +25,14 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: re.sub(r"\W+", "_", c).strip("_"))
 def test_broker_killed(durable_world, brokers, ferry, unique, case, capsys):
+    """A route that had carried everything before its broker died proves nothing, so then it is done once more."""
+    for attempt in range(5):
+        if kill_midway(durable_world, brokers, ferry, f"{unique}-{attempt}", case, capsys):
+            return
+    raise AssertionError("five times everything had arrived before the kill: this proved nothing")
+
+
+def kill_midway(durable_world, brokers, ferry, unique, case, capsys):
     victim, source_kind, sink_kind = CASES[case]
     world = durable_world
     own = world.private.brokers if victim == "redis" else brokers
@@ -43,7 +51,8 @@ def test_broker_killed(durable_world, brokers, ferry, unique, case, capsys):
     try:
         before = f.wait(lambda r: r["r"]["state"] != "running" and r["r"], "the route notices", timeout=20)
         assert before["state"] == "waiting" and before["reason"], before
-        assert before["counters"]["delivered"] < COUNT, "all had arrived before the kill: this proved nothing"
+        if before["counters"]["delivered"] >= COUNT:
+            return False
         at_kill = before["counters"]["delivered"]
         arrived = COUNT if victim in sink.config() else sink.count()
     finally:
@@ -63,3 +72,4 @@ def test_broker_killed(durable_world, brokers, ferry, unique, case, capsys):
         print(f"\n    {case}: killed after {at_kill}, flows again {again:.2f} s after it answers, "
               f"{verdict.duplicates} duplicates", end=" ")
     assert again < 5, f"flowing again took {again:.2f} s"
+    return True
