@@ -40,6 +40,8 @@ def kill_midway(durable_world, brokers, ferry, unique, case, capsys):
     sink = make_sink(sink_kind, world, unique + "-out", source)
     source.prepare()
     sink.prepare()
+    if victim == "rabbitmq":  # which writes what was declared to its disk seconds later
+        own.rabbitmqctl("eval", "mnesia:sync_log().")
     sent = Maker().many(COUNT, keys=1000, size=200)
     source.send(sent)
     f = ferry({"connections": world.connections, "limits": LIMITS,
